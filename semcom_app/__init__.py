@@ -1,0 +1,1 @@
+"""The application of the testbed: images to bits and back, over any link of `semcom_phy`."""

@@ -1,0 +1,1 @@
+"""The subcommands of `semcom`, one module each with a `register(app)` function."""

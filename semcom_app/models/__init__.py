@@ -1,0 +1,1 @@
+"""Neural models behind the codecs, and where their weights come from."""

@@ -1,0 +1,15 @@
+"""Links: the protocol that the application knows, and its implementations."""
+
+from semcom_phy.links.base import LINKS, Frame, Link, LinkStats, ReceivedFrame, Reception
+from semcom_phy.links.numpy_link import NumpyLink, NumpyLinkConfig
+
+__all__ = [
+    "LINKS",
+    "Frame",
+    "Link",
+    "LinkStats",
+    "NumpyLink",
+    "NumpyLinkConfig",
+    "ReceivedFrame",
+    "Reception",
+]
