@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any, cast
 
-import click
 import typer
+import typer.main
 
 import semcom_phy
 from semcom_phy.errors import ConfigurationError, SemcomError
+
+# Some versions of typer carry their own copy of click: click's UsageError as the one in use knows it.
+_UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])
 
 app = typer.Typer(
     name="semcom",
@@ -43,40 +49,91 @@ def _root(
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _complain(text: str) -> None:
+    # Nobody may be reading standard error any more; the exit code still tells.
+    with contextlib.suppress(OSError):
+        typer.echo(f"semcom: {_one_line(text)}", err=True)
+
+
+def _keep_libraries_quiet() -> None:
+    """What libraries warn about is for their callers; a user reads results, or one line of error."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY"):
+        os.environ.setdefault(variable, "error")
+
+
+def _discard_output() -> None:
+    """Send what is still buffered for standard output nowhere: its reader is gone or its disk is full."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    # Not app(...): the error handling in there differs from version to version of typer.
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("semcom", list(arguments)) as context:
+            code = command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as leave:
+        return leave.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _answer_wrong_usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.format_message(), err=True)
+        return 2
+    command = error.ctx.command_path if error.ctx is not None else "semcom"
+    _complain(f"{error.format_message()} (see `{command} --help`)")
+    return 2
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 runtime failure, 2 wrong usage."""
-    try:
-        code = app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
-    except ConfigurationError as error:
-        typer.echo(f"semcom: {_one_line(str(error))}", err=True)
-        return 2
-    except SemcomError as error:
-        typer.echo(f"semcom: {_one_line(str(error))}", err=True)
-        return 1
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return 2
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx is not None else "semcom"
-        typer.echo(f"semcom: {_one_line(error.format_message())} (see `{command} --help`)", err=True)
-        return 2
-    except click.ClickException as error:
-        typer.echo(f"semcom: {_one_line(error.format_message())}", err=True)
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        typer.echo("semcom: interrupted", err=True)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output went away; what is left to print goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except MemoryError:
-        typer.echo("semcom: out of memory; send a smaller picture, for example with --size 512", err=True)
-        return 1
-    return code if isinstance(code, int) else 0
+    with warnings.catch_warnings():
+        _keep_libraries_quiet()
+        try:
+            return _invoke(sys.argv[1:] if arguments is None else arguments)
+        except ConfigurationError as error:
+            _complain(str(error))
+            return 2
+        except SemcomError as error:
+            _complain(str(error))
+            return 1
+        except _UsageError as error:
+            return _answer_wrong_usage(error)
+        except (typer.Abort, KeyboardInterrupt):
+            _complain("interrupted")
+            return 130
+        except BrokenPipeError:
+            _discard_output()
+            return 1
+        except Exception as error:
+            if os.environ.get("SEMCOM_TRACEBACK"):
+                raise
+            _complain(_unforeseen(error))
+            if isinstance(error, OSError):
+                _discard_output()
+            return 1
+
+
+def _unforeseen(error: Exception) -> str:
+    # torch raises a RuntimeError of its own when memory ends.
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return "out of memory; send a smaller picture, for example with --size 512"
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return f"cannot read or write{where}: {error.strerror or error}"
+    reason = str(error).strip().splitlines()
+    return (
+        f"unforeseen {type(error).__name__}{': ' + reason[0] if reason else ''};"
+        " set SEMCOM_TRACEBACK=1 to see where, and please report it"
+    )
 
 
 def main() -> None:

@@ -109,7 +109,8 @@ def data_uri(picture: Image.Image) -> str:
         picture.save(buffer, format="PNG")
         kind = "png"
     else:
-        picture.save(buffer, format="JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+        # Not optimize=True: Pillow's buffer for it is too small for pictures like noise, and it raises.
+        picture.save(buffer, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 

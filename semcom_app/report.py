@@ -247,9 +247,10 @@ def _is_identical(row: Mapping[str, Any]) -> bool:
 
 def _tiles(figures: Mapping[str, Any], several: bool) -> str:
     """The few figures by which transmissions are compared."""
+    lost = not several and _status(figures)[0] == "lost"
     tiles = (
-        ("PSNR", psnr_text(figures), "higher is better"),
-        ("SSIM", _similarity(figures.get("ssim")), "1 is identical"),
+        ("PSNR", psnr_text(figures), "worst value: lost" if lost else "higher is better"),
+        ("SSIM", _similarity(figures.get("ssim")), "worst value: lost" if lost else "1 is identical"),
         ("Compression", _percent(figures.get("compression_rate")), "payload ÷ raw picture"),
         ("CBR", _significant(figures.get("cbr")), "channel uses per sample"),
         ("BER", _error_rate(figures.get("ber_decoded")), "payload, as decoded"),
@@ -370,7 +371,7 @@ def _pictures(result: ImageResult) -> str:
     sent = display_picture(Image.fromarray(result.sent), MAX_EMBEDDED_SIDE)
     received = display_picture(Image.fromarray(result.received), MAX_EMBEDDED_SIDE)
     figures = [_figure(sent, f"sent: {name}", f"<b>Sent</b> {width} × {height} px{scaled}", pixelated)]
-    if row.get("delivered"):
+    if _status(row)[0] != "lost":
         quality = "identical" if _is_identical(row) else psnr_text(row, 1)
         figures.append(
             _figure(
@@ -386,6 +387,10 @@ def _pictures(result: ImageResult) -> str:
     else:
         figures.append(
             _figure(received, "placeholder", "<b>Received</b> nothing usable: placeholder", pixelated)
+        )
+        figures.append(
+            f'<figure><div class="void" style="aspect-ratio:{received.width}/{received.height}"></div>'
+            "<figcaption><b>Difference</b> none: nothing to compare</figcaption></figure>"
         )
     # Panoramas and strips are worth more one below the other.
     layout = "stack" if width > 2.4 * height else "trio"
@@ -472,6 +477,8 @@ def _radio(row: Mapping[str, Any], block_ok: NDArray[np.bool_] | None) -> str:
         ("BER after decoding", _error_rate(row.get("ber_decoded")), ""),
         ("Blocks failed", failed, "by CRC"),
     ]
+    if row.get("seed") is not None:
+        facts.insert(1, ("Seed", _text(row["seed"]), ""))
     return _facts(facts) + _blocks(row, block_ok)
 
 
@@ -637,8 +644,6 @@ def _notes(row: Mapping[str, Any]) -> str:
         notes.insert(
             0, f"file of {source[0]} × {source[1]} px, sent as {row.get('width')} × {row.get('height')} px"
         )
-    if row.get("seed") is not None:
-        notes.append(f"channel seed {_text(row['seed'])}")
     if not notes:
         return ""
     items = "".join(f"<li>{note}</li>" for note in notes)
@@ -780,13 +785,14 @@ img{display:block;max-width:100%}
 .stack img{min-height:1.2rem}
 figcaption{font-size:.86rem;color:var(--muted);padding-top:.45rem;line-height:1.4}
 figcaption b{color:var(--ink);margin-right:.25em}
+.void{border:1px dashed var(--line);border-radius:6px;width:100%;max-height:86vh}
 .px{image-rendering:pixelated}
 .done{margin:1.1rem 0 0;font-size:.9rem;color:var(--muted)}
 .done b{color:var(--ink)}.done ul{margin:.2rem 0 0;padding-left:1.2rem}.done li{overflow-wrap:anywhere}
 .cards{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:1rem;margin-top:1.4rem}
 .cards>div{display:flex;flex-direction:column;gap:1rem}.cards .card:last-child{flex-grow:1}
-.codec{display:grid;grid-template-columns:minmax(0,2fr) minmax(0,1fr);gap:1rem;
-margin-top:1rem;align-items:start}
+.codec{display:grid;grid-template-columns:minmax(0,2.7fr) minmax(0,1fr);gap:1rem;
+margin-top:1rem}
 .codec>:only-child{grid-column:1/-1}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1.1rem 1.2rem;
 box-shadow:var(--shade);min-width:0}
@@ -796,7 +802,8 @@ border-top:1px solid var(--line)}
 .facts div:first-child{border-top:0}
 .facts dt{font-size:.92rem;min-width:0}
 .facts dt small{color:var(--muted);font-size:.78rem;margin-left:.5em}
-.facts dd{margin:0;text-align:right;font-weight:600;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+.facts dd{margin:0;flex:none;max-width:65%;text-align:right;font-weight:600;
+font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .bar{display:flex;height:1.1rem;border-radius:6px;overflow:hidden;gap:2px;margin:.3rem 0 .6rem}
 .bar i{min-width:2px;flex-basis:0}
 .blockbar{margin:.8rem 0 0}
@@ -823,17 +830,18 @@ font-size:.8rem;font-variant-numeric:tabular-nums;margin-top:.35rem}
 .scale small{color:var(--muted);font-size:.78rem;line-height:1.35}
 .scroll{overflow-x:auto;border:1px solid var(--line);border-radius:12px;background:var(--card)}
 table{border-collapse:collapse;font-size:.86rem}
+.overview{font-size:.82rem}
 .overview{width:100%;font-variant-numeric:tabular-nums}
-.overview th,.overview td{padding:.45rem .6rem;text-align:right;white-space:nowrap;
+.overview th,.overview td{padding:.4rem .45rem;text-align:right;white-space:nowrap;
 border-top:1px solid var(--line)}
 .overview thead th{border-top:0;color:var(--muted);font-weight:500;white-space:normal;vertical-align:bottom;
-line-height:1.25;min-width:4.4rem}
+line-height:1.25;min-width:3.6rem}
 .overview th:first-child{text-align:left;position:sticky;left:0;background:var(--card)}
 .overview td:nth-child(2),.overview thead th:nth-child(2){text-align:left}
 .overview th[scope=row] div{display:flex;align-items:center;gap:.6rem;max-width:17rem}
 .overview th span{font-weight:500;white-space:normal;overflow-wrap:anywhere;min-width:9rem}
 .overview tfoot th,.overview tfoot td{font-weight:650;border-top:2px solid var(--line)}
-.thumb{width:40px;height:40px;object-fit:cover;border-radius:5px;flex:none}
+.thumb{width:36px;height:36px;object-fit:cover;border-radius:5px;flex:none}
 a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
 footer{border-top:1px solid var(--line);margin-top:2.4rem;padding-top:1.2rem}
 summary{cursor:pointer;font-weight:600}
@@ -857,7 +865,7 @@ vertical-align:top;overflow-wrap:anywhere}
 --t1:#4477aa;--t2:#e0a030;--t3:#228877;color-scheme:light}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 main{max-width:none;padding:0}.card,figure,.tiles,.banner,tr{break-inside:avoid}
-h2,h3{break-after:avoid}.trio{grid-template-columns:repeat(3,minmax(0,1fr))}
+article+article{break-before:page;border-top:0}h2,h3,.banner{break-after:avoid}.trio{grid-template-columns:repeat(3,minmax(0,1fr))}
 .trio img,.stack img{max-height:none}
 .scroll{overflow:visible;border:0}.overview{font-size:.62rem}.overview th,.overview td{padding:.2rem .3rem}}
 """

@@ -1,4 +1,4 @@
-"""Results as a short table on the terminal."""
+"""Results as a short table on the terminal, at most 80 columns wide."""
 
 from __future__ import annotations
 
@@ -20,63 +20,81 @@ def _number(value: float | None, pattern: str, none: str = "–") -> str:
 
 def _state(row: Mapping[str, Any]) -> str:
     if not row["delivered"]:
-        return f"LOST ({row['error']})"
+        return "LOST"
     return "intact" if row["intact"] else "damaged"
 
 
+def _psnr(row: Mapping[str, Any]) -> str:
+    # None means infinite where a picture was delivered: it equals the one that was sent.
+    return _number(row["psnr_db"], ".2f", "∞" if row.get("delivered") else "–")
+
+
+def _headline(summary: Mapping[str, Any]) -> str:
+    config, row = summary["config"], summary["images"][0]
+    snr = ""
+    if row["snr_db"] is not None:
+        snr = f" at Es/N0 {row['snr_db']:g} dB (Eb/N0 {row['ebn0_db']:.1f} dB)"
+    return f"{config['codec']} over {config['link']}, {config['channel']}{snr}, fec {config['fec']}"
+
+
+def _single(row: Mapping[str, Any]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(justify="left")
+    table.add_column(justify="left", overflow="fold")
+    lines = {
+        "picture": f"{row['image']}, {row['width']}×{row['height']}",
+        "state": _state(row) + (f": {row['error']}" if row["error"] else ""),
+        "quality": f"PSNR {_psnr(row)} dB, SSIM {_number(row['ssim'], '.4f')}",
+        "payload": f"{row['payload_bits']:,} bits, {100 * row['compression_rate']:.3f} % of the picture"
+        f" ({100 * row['compression_rate_with_header']:.3f} % with header)",
+        "cost": f"{row['channel_uses']:,} channel uses, CBR {row['cbr']:.4f}, code rate {row['rate']:.4f}",
+        "errors": f"BER {_number(row['ber_raw'], '.2e')} raw, {_number(row['ber_decoded'], '.2e')} decoded;"
+        f" {row['blocks_failed']} of {row['blocks']} blocks failed",
+        "time": f"encode {row['encode_ms']:.0f} ms, link {row['link_ms']:.0f} ms,"
+        f" decode {row['decode_ms']:.0f} ms",
+    }
+    for name, text in lines.items():
+        table.add_row(name, escape(text))
+    return table
+
+
 def _cells(row: Mapping[str, Any], state: str) -> list[str]:
-    identical = "∞" if row.get("delivered") else "–"
+    total_ms = sum(row[key] or 0.0 for key in ("encode_ms", "link_ms", "decode_ms"))
     return [
         state,
-        _number(row["psnr_db"], ".2f", identical),
-        _number(row["ssim"], ".4f"),
-        _number(row["payload_bits"], ",.0f"),
-        _number(row["channel_uses"], ",.0f"),
+        _psnr(row),
+        _number(row["ssim"], ".3f"),
+        _number(row["channel_uses"], ".0f"),
         _number(row["cbr"], ".4f"),
-        _number(row["ber_raw"], ".2e"),
-        _number(row["ber_decoded"], ".2e"),
-        f"{_number(row['blocks_failed'], '.4g')}/{_number(row['blocks'], '.4g')}",
-        " + ".join(_number(row[key], ".0f") for key in ("encode_ms", "link_ms", "decode_ms")),
+        _number(row["ber_decoded"], ".1e"),
+        f"{total_ms / 1000:.1f}",
     ]
 
 
-def print_results(summary: Mapping[str, Any], out: Path) -> None:
-    """Print one row per picture (the first 20), the mean, and where the files are."""
-    config, rows, mean = summary["config"], summary["images"], summary["mean"]
-    console = Console(highlight=False)
-    first = rows[0]
-    snr = (
-        "" if first["snr_db"] is None else f", Es/N0 {first['snr_db']:g} dB (Eb/N0 {first['ebn0_db']:.1f} dB)"
-    )
-    console.print(
-        escape(f"{config['codec']} over {config['link']} link, {config['channel']}{snr}, fec {config['fec']}")
-    )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("picture", overflow="fold")
-    table.add_column("state", overflow="fold")
-    for title in (
-        "PSNR dB",
-        "SSIM",
-        "bits",
-        "uses",
-        "CBR",
-        "BER raw",
-        "BER",
-        "bad/blocks",
-        "enc + link + dec ms",
-    ):
-        table.add_column(title, justify="right", overflow="fold")
+def _several(summary: Mapping[str, Any]) -> Table:
+    rows, mean = summary["images"], summary["mean"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("picture", overflow="fold", max_width=24)
+    table.add_column("state", no_wrap=True)
+    for title in ("PSNR dB", "SSIM", "uses", "CBR", "BER", "s"):
+        table.add_column(title, justify="right", no_wrap=True)
     for row in rows[:MAX_ROWS]:
-        table.add_row(escape(row["image"]), *map(escape, _cells(row, _state(row))))
-    if len(rows) > 1:
-        lost = mean["images_lost"]
-        table.add_section()
-        state = f"{lost} of {len(rows)} lost" if lost else f"{mean['images_intact']} intact"
-        table.add_row(f"mean of {len(rows)}", *map(escape, _cells(mean, state)))
-    console.print(table)
+        table.add_row(escape(row["image"]), *_cells(row, _state(row)))
+    table.add_section()
+    lost = mean["images_lost"]
+    table.add_row(f"mean of {len(rows)}", *_cells(mean, f"{lost} lost" if lost else "none lost"))
+    return table
+
+
+def print_results(summary: Mapping[str, Any], out: Path) -> None:
+    """Print one picture in full, or one row per picture (the first 20) and the mean; then where the files are."""
+    rows = summary["images"]
+    console = Console(highlight=False)
+    console.print(escape(_headline(summary)))
+    console.print(_single(rows[0]) if len(rows) == 1 else _several(summary))
     if len(rows) > MAX_ROWS:
         console.print(f"… and {len(rows) - MAX_ROWS} more in result.json")
     for row in rows[:MAX_ROWS]:
         for note in row["notes"]:
             console.print(escape(f"{row['image']}: {note}"))
-    console.print(escape(f"report: {out / 'report.html'}"))
+    console.print(escape(f"report: {out / 'report.html'}"), soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.utils import logging as diffusers_logging
 from numpy.typing import NDArray
 
 from semcom_app.models.weights import FILES, WeightsError, local_folder
@@ -132,15 +133,27 @@ def load_autoencoder(spec: str = "compact", device: str = "auto") -> Autoencoder
     folder = local_folder(spec)
     config = _read_config(folder / FILES[0])
     model_class = _model_class(str(config.get("_class_name")))
+    diffusers_logging.set_verbosity_error()  # what it would warn of is checked here and raised
     try:
-        model = model_class.from_pretrained(
-            str(folder), torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
+        model, loading = model_class.from_pretrained(
+            str(folder),
+            torch_dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,  # True needs one more package and only matters for models of gigabytes
+            output_loading_info=True,
         )
     except Exception as error:  # safetensors, diffusers and torch each raise their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
             f"weights in {folder} are damaged or do not fit their config.json ({reason})"
         ) from None
+    if loading["missing_keys"]:
+        # The library would go on with random numbers in their place.
+        raise WeightsError(
+            f"weights in {folder} are damaged or do not fit their config.json"
+            f" ({len(loading['missing_keys'])} tensors are missing, first {sorted(loading['missing_keys'])[0]})"
+        )
     model = model.to(target).eval().requires_grad_(False)
     channels = int(model.config["latent_channels"])
     return Autoencoder(
