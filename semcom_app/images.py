@@ -110,9 +110,7 @@ def load_image(path: Path, size: int | None = None) -> LoadedImage:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"{path} announces more than {MAX_PIXELS} pixels: scale it down first") from None
     except UnidentifiedImageError:
-        raise ImageError(
-            f"{path} is not a picture that can be read; give a JPEG, PNG, WebP or TIFF file"
-        ) from None
+        raise ImageError(f"{path} is not a picture that can be read; give a JPEG, PNG, WebP or TIFF file") from None
     except PermissionError:
         raise ImageError(f"{path} may not be read: check its permissions") from None
     except (

@@ -73,7 +73,11 @@ def send_image(image: LoadedImage, codec: Codec, link: Link, seed: int, device: 
         "device": device,
     }
     return ImageResult(
-        row, image.pixels, received, encoded.artifacts, {} if decoded is None else decoded.artifacts
+        row,
+        image.pixels,
+        received,
+        encoded.artifacts,
+        {} if decoded is None else {**decoded.artifacts, "block_ok": frame.block_ok},
     )
 
 

@@ -42,7 +42,8 @@ class ImageResult:
 
     `row`: its entry in result.json (keys: docs/result-json.md). `sent`, `received`: uint8 (H, W, 3), the
     latter a placeholder when the image was lost. `sent_artifacts`, `received_artifacts`: arrays of the
-    codec at either end: "latent" float32 (C, h, w), "attention" float (h, w) in [0, 1], "mask" bool (h, w).
+    codec at either end: "latent" float32 (C, h, w), "attention" float (h, w) in [0, 1], "mask" bool (h, w);
+    of the link: "block_ok" bool, the CRC verdict of each code block.
     """
 
     row: dict[str, Any]

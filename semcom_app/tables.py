@@ -50,8 +50,7 @@ def _single(row: Mapping[str, Any]) -> Table:
         "cost": f"{row['channel_uses']:,} channel uses, CBR {row['cbr']:.4f}, code rate {row['rate']:.4f}",
         "errors": f"BER {_number(row['ber_raw'], '.2e')} raw, {_number(row['ber_decoded'], '.2e')} decoded;"
         f" {row['blocks_failed']} of {row['blocks']} blocks failed",
-        "time": f"encode {row['encode_ms']:.0f} ms, link {row['link_ms']:.0f} ms,"
-        f" decode {row['decode_ms']:.0f} ms",
+        "time": f"encode {row['encode_ms']:.0f} ms, link {row['link_ms']:.0f} ms, decode {row['decode_ms']:.0f} ms",
     }
     for name, text in lines.items():
         table.add_row(name, escape(text))

@@ -134,9 +134,7 @@ class Vcsc(Codec):
                 f"padded from {pixels.shape[1]}×{pixels.shape[0]} to {padded.shape[1]}×{padded.shape[0]}"
                 " for the autoencoder and cut back at the receiver"
             )
-        generator = (
-            torch.Generator(autoencoder.device).manual_seed(self.config.seed) if self.config.sample else None
-        )
+        generator = torch.Generator(autoencoder.device).manual_seed(self.config.seed) if self.config.sample else None
         z = autoencoder.encode(padded, generator)
         if not np.isfinite(z).all():
             raise ConfigurationError(f"autoencoder {autoencoder.name!r} gave a latent that is not finite")

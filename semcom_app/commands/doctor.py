@@ -102,9 +102,7 @@ def _weights() -> list[Finding]:
         except SemcomError:
             embedded = WEIGHTS[name].hub_id is None
             hint = "reinstall the package" if embedded else f"semcom weights pull {name}"
-            findings.append(
-                Finding(f"weights {name}", "missing" if embedded else "optional", f"not here: {hint}")
-            )
+            findings.append(Finding(f"weights {name}", "missing" if embedded else "optional", f"not here: {hint}"))
     return findings
 
 

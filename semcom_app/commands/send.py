@@ -23,21 +23,15 @@ def register(app: typer.Typer) -> None:
 
 
 def send(
-    images: Annotated[
-        list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)
-    ],
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
     codec: Annotated[
         str,
         typer.Option(help="vcsc-8bit, vcsc-4bit, vcsc-2bit, vcsc-attn-0.2, vcsc-attn-0.4 (any b, any T)."),
     ] = "vcsc-8bit",
     link: Annotated[str, typer.Option(help="numpy.")] = "numpy",
     channel: Annotated[str, typer.Option(help="ideal, awgn, rayleigh or bsc.")] = "awgn",
-    snr: Annotated[
-        str, typer.Option("--snr", help="Es/N0 in dB, per transmitted symbol.", metavar="DB")
-    ] = "10",
-    flip: Annotated[
-        float | None, typer.Option("--flip", help="bsc: probability that a bit flips, 0 to 0.5.")
-    ] = None,
+    snr: Annotated[str, typer.Option("--snr", help="Es/N0 in dB, per transmitted symbol.", metavar="DB")] = "10",
+    flip: Annotated[float | None, typer.Option("--flip", help="bsc: probability that a bit flips, 0 to 0.5.")] = None,
     doppler: Annotated[
         float | None,
         typer.Option("--doppler", help="rayleigh: maximum Doppler shift, Hz.", show_default="10"),
@@ -58,23 +52,15 @@ def send(
     threshold: Annotated[
         float | None, typer.Option(help="Attention threshold T, 0 to 1: 8 bits above it, 4 below.")
     ] = None,
-    vae: Annotated[
-        str, typer.Option(help="Autoencoder: compact, sd-vae, taesd, a hub id or a folder.")
-    ] = "compact",
+    vae: Annotated[str, typer.Option(help="Autoencoder: compact, sd-vae, taesd, a hub id or a folder.")] = "compact",
     sample: Annotated[
         bool, typer.Option("--sample/--mode", help="Draw the latent from the posterior, or take its mode.")
     ] = False,
-    size: Annotated[
-        int | None, typer.Option(help="Scale and centre-crop to SIZE×SIZE (the paper: 512).")
-    ] = None,
+    size: Annotated[int | None, typer.Option(help="Scale and centre-crop to SIZE×SIZE (the paper: 512).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, report and result.json.")] = Path(
-        "out/send"
-    ),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print result.json, and nothing else, on stdout.")
-    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, report and result.json.")] = Path("out/send"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json, and nothing else, on stdout.")] = False,
 ) -> int:
     """Send pictures and show what arrived.
 
@@ -167,13 +153,9 @@ def _make_channel(name: str, given: dict[str, Any]) -> Any:
     for parameter, value in given.items():
         # An SNR has a default on the command line; the other parameters are only there when asked for.
         if value is not None and parameter not in fields and parameter != "snr_db":
-            raise ConfigurationError(
-                f"channel {name!r} has no {parameter.replace('_', ' ')}; leave that option out"
-            )
+            raise ConfigurationError(f"channel {name!r} has no {parameter.replace('_', ' ')}; leave that option out")
     if "flip_probability" in fields and given["flip_probability"] is None:
-        raise ConfigurationError(
-            f"channel {name!r} needs --flip, the probability that a bit flips (0 to 0.5)"
-        )
+        raise ConfigurationError(f"channel {name!r} needs --flip, the probability that a bit flips (0 to 0.5)")
     return make_channel(name, **{k: v for k, v in given.items() if k in fields and v is not None})
 
 

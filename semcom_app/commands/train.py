@@ -20,12 +20,10 @@ def register(app: typer.Typer) -> None:
 
 
 def vae(
-    data: Annotated[
-        list[Path], typer.Option("--data", help="Folder of photographs; give it again for more folders.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for checkpoint, weights and training.json.")
-    ] = Path("out/vae"),
+    data: Annotated[list[Path], typer.Option("--data", help="Folder of photographs; give it again for more folders.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoint, weights and training.json.")] = Path(
+        "out/vae"
+    ),
     steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 16000,
     batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = 8,
     crop: Annotated[int, typer.Option(min=16, help="Side of the crops, pixels (multiple of 8).")] = 96,

@@ -46,6 +46,5 @@ def metric(
 def measure(sent: NDArray[np.uint8], received: NDArray[np.uint8] | None) -> dict[str, float | None]:
     """All registered metrics of one picture; None as `received` stands for a lost picture."""
     return {
-        name: METRICS[name].worst if received is None else METRICS[name].function(sent, received)
-        for name in METRICS
+        name: METRICS[name].worst if received is None else METRICS[name].function(sent, received) for name in METRICS
     }

@@ -50,9 +50,7 @@ class Autoencoder:
     fingerprint: int
 
     @torch.inference_mode()
-    def encode(
-        self, pixels: NDArray[np.uint8], generator: torch.Generator | None = None
-    ) -> NDArray[np.float32]:
+    def encode(self, pixels: NDArray[np.uint8], generator: torch.Generator | None = None) -> NDArray[np.float32]:
         """Picture uint8 (H, W, 3), sides multiples of `factor`, → latent float32 (C, H/f, W/f).
 
         The mode of the posterior, or, with a generator, a sample from it (VCSC, eq. 2) where the
@@ -145,9 +143,7 @@ def load_autoencoder(spec: str = "compact", device: str = "auto") -> Autoencoder
         )
     except Exception as error:  # safetensors, diffusers and torch each raise their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f"weights in {folder} are damaged or do not fit their config.json ({reason})"
-        ) from None
+        raise WeightsError(f"weights in {folder} are damaged or do not fit their config.json ({reason})") from None
     if loading["missing_keys"]:
         # The library would go on with random numbers in their place.
         raise WeightsError(

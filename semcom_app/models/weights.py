@@ -107,9 +107,7 @@ def _with_subfolder(folder: Path) -> Path:
 def _checked(folder: Path, spec: str) -> Path:
     for name in FILES:
         if not (folder / name).is_file():
-            raise WeightsError(
-                f"weights {spec!r}: {folder / name} is missing; give a folder saved by save_pretrained"
-            )
+            raise WeightsError(f"weights {spec!r}: {folder / name} is missing; give a folder saved by save_pretrained")
     return folder
 
 

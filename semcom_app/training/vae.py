@@ -77,9 +77,7 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
 
 @torch.inference_mode()
-def evaluate(
-    model: CompactAutoencoder, images: Sequence[NDArray[np.uint8]], bits: int | None = 8
-) -> dict[str, float]:
+def evaluate(model: CompactAutoencoder, images: Sequence[NDArray[np.uint8]], bits: int | None = 8) -> dict[str, float]:
     """Error-free reconstruction quality: mean PSNR (dB) and SSIM over images (H, W, 3), min–max quantized
     to `bits` bits (None: not quantized)."""
     psnr, similarity = [], []

@@ -31,9 +31,7 @@ class Crc:
 
     def __post_init__(self) -> None:
         if not 8 <= self.length <= 32 or not 0 < self.polynomial < 1 << self.length:
-            raise ConfigurationError(
-                f"CRC {self.name!r}: give a length of 8…32 bits and a polynomial below 2**length"
-            )
+            raise ConfigurationError(f"CRC {self.name!r}: give a length of 8…32 bits and a polynomial below 2**length")
 
 
 CRC24A: Final = Crc("CRC24A", 0x864CFB, 24)

@@ -70,9 +70,7 @@ def qpp_interleaver(block_size: int) -> npt.NDArray[np.int64]:
     cached. Raises ConfigurationError when K is not one of `BLOCK_SIZES`.
     """
     if block_size not in _PARAMETERS:
-        raise ConfigurationError(
-            f"no turbo code block has {block_size} bits; use one of qpp.BLOCK_SIZES (40…6144)"
-        )
+        raise ConfigurationError(f"no turbo code block has {block_size} bits; use one of qpp.BLOCK_SIZES (40…6144)")
     f1, f2 = _PARAMETERS[block_size]
     index = np.arange(block_size, dtype=np.int64)
     permutation = (f1 * index + f2 * index * index) % block_size

@@ -71,9 +71,7 @@ def plan(bits: int) -> SegmentationPlan:
         small_size = previous if small_blocks else 0
     large_blocks = blocks - small_blocks
     filler = large_blocks * large_size + small_blocks * small_size - total
-    return SegmentationPlan(
-        bits, blocks, large_size, large_blocks, small_size, small_blocks, filler, crc_length
-    )
+    return SegmentationPlan(bits, blocks, large_size, large_blocks, small_size, small_blocks, filler, crc_length)
 
 
 def segment_groups(bits: npt.ArrayLike, plan: SegmentationPlan) -> list[Bits]:
@@ -106,9 +104,7 @@ def segment(bits: npt.ArrayLike, plan: SegmentationPlan) -> list[Bits]:
 def _join(blocks: Sequence[npt.NDArray], plan: SegmentationPlan) -> npt.NDArray:
     sizes = tuple(block.shape[-1] for block in blocks)
     if sizes != plan.sizes:
-        raise ConfigurationError(
-            f"the {len(sizes)} blocks given do not have the sizes of the plan's {plan.blocks}"
-        )
+        raise ConfigurationError(f"the {len(sizes)} blocks given do not have the sizes of the plan's {plan.blocks}")
     return np.concatenate([block[: block.size - plan.crc_length] for block in blocks])[plan.filler :]
 
 

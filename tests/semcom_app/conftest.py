@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-PHOTOS = Path(__file__).parents[2] / "semcom_app" / "photos"
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """Folder of the shipped photographs."""
+    return Path(__file__).parents[2] / "semcom_app" / "photos"
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +52,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def astronaut() -> np.ndarray:
+def astronaut(photos: Path) -> np.ndarray:
     """The shipped photograph at 128×128, uint8."""
     from semcom_app.images import load_image
 
-    return load_image(PHOTOS / "astronaut.png", 128).pixels
+    return load_image(photos / "astronaut.png", 128).pixels

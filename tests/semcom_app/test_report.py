@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semcom_app import report
-from semcom_app.figures import ColourScale, decibels, difference_picture, display_picture
 from semcom_app.images import ImageError, placeholder
-from semcom_app.report import comparison_png, write_report
+from semcom_app.report import comparison_png, page, write_report
+from semcom_app.report import text as formatting
+from semcom_app.report.figures import ColourScale, decibels, difference_picture, display_picture
 from semcom_app.results import ImageResult, mean_row
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -270,13 +270,13 @@ def test_failed_blocks_stand_in_their_places(tmp_path: Path) -> None:
 
 
 def test_very_many_blocks_are_grouped(tmp_path: Path) -> None:
-    verdicts = np.ones(2 * report.MAX_BLOCKS_DRAWN, bool)
+    verdicts = np.ones(2 * page.MAX_BLOCKS_DRAWN, bool)
     verdicts[5] = False
     text = write(tmp_path, make_image(block_ok=verdicts))
     strip = re.search(r'<div class="blocks".*?</div>', text)
     assert strip is not None
     drawn = re.findall(r'<i class="(\w+)">', strip[0])
-    assert len(drawn) == report.MAX_BLOCKS_DRAWN
+    assert len(drawn) == page.MAX_BLOCKS_DRAWN
     assert [k for k, kind in enumerate(drawn) if kind == "bad"] == [2]
     assert "up to 2 blocks" in text
 
@@ -472,7 +472,7 @@ def test_decibels(value: float | None, text: str) -> None:
      (0.954, "95.4 %"), (0.00000123, "0.000123 %"), (0.099996, "10.0 %"), (None, "–")],
 )  # fmt: skip
 def test_percent_has_three_digits(share: float | None, text: str) -> None:
-    assert spaced(report._percent(share)) == text
+    assert spaced(formatting.percent(share)) == text
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ def test_percent_has_three_digits(share: float | None, text: str) -> None:
     [(0.0, "0"), (1.234e-5, "1.23 × 10⁻⁵"), (0.5, "5.00 × 10⁻¹"), (9.999e-4, "1.00 × 10⁻³"), (None, "–")],
 )
 def test_error_rate(rate: float | None, text: str) -> None:
-    assert spaced(report._error_rate(rate)) == text
+    assert spaced(formatting.error_rate(rate)) == text
 
 
 @pytest.mark.parametrize(
@@ -488,4 +488,4 @@ def test_error_rate(rate: float | None, text: str) -> None:
     [(404116, "404 116"), (12.25, "12.2"), (1234.6, "1 235"), (-1500, "−1 500"), (True, "–")],
 )
 def test_count(value: Any, text: str) -> None:
-    assert spaced(report._count(value)) == text
+    assert spaced(formatting.count_text(value)) == text

@@ -52,7 +52,7 @@ def _tail_signs() -> Array:
 
 def _branches(bit: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array]:
     """The eight branches with input `bit`: state, reversed next state, sign of the parity LLR as (8, 1)."""
-    state, entering = np.nonzero(bit == INPUT_BIT)
+    state, entering = np.nonzero(np.equal(INPUT_BIT, bit))
     parity = 2.0 * PARITY_BIT[state, entering] - 1.0
     following = _REVERSED[NEXT_STATE[state, entering]]
     return state.astype(np.int64), following.astype(np.int64), parity[:, None].astype(np.float64)
@@ -140,9 +140,7 @@ def _extrinsic(u_llr: Array, p_llr: Array, tail: Array, exact: bool) -> Array:
     return result
 
 
-def _decode_batch(
-    llrs: npt.NDArray[np.floating], iterations: int, exact: bool, stop: StopRule | None
-) -> DecoderOutput:
+def _decode_batch(llrs: npt.NDArray[np.floating], iterations: int, exact: bool, stop: StopRule | None) -> DecoderOutput:
     batch, _, columns = llrs.shape
     size = columns - 4
     interleaver = qpp_interleaver(size)

@@ -38,9 +38,7 @@ def test_kl_takes_the_mode_or_a_seeded_sample(kl_folder: Path, astronaut: np.nda
         x = torch.from_numpy(astronaut).permute(2, 0, 1)[None].float() / 127.5 - 1
         posterior = autoencoder.model.encode(x).latent_dist
     assert np.array_equal(autoencoder.encode(astronaut), posterior.mean[0].numpy())
-    first, second, other = (
-        autoencoder.encode(astronaut, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-    )
+    first, second, other = (autoencoder.encode(astronaut, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
     deviation = (first - posterior.mean[0].numpy()) / posterior.std[0].numpy()
@@ -150,9 +148,7 @@ def test_missing_hub_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch
         load_autoencoder("sd-vae", "cpu")
 
 
-def test_hub_weights_are_found_in_the_cache(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kl_folder: Path
-) -> None:
+def test_hub_weights_are_found_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kl_folder: Path) -> None:
     """Laid out as the hub's client does, with the autoencoder in a pipeline's subfolder."""
     revision = "0" * 40
     repository = tmp_path / "models--stable-diffusion-v1-5--stable-diffusion-v1-5"

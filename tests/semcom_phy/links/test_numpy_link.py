@@ -154,7 +154,12 @@ def test_truncated_frame_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [Frame(b"", np.ones(10, np.uint8)), Frame(b"x", np.empty(0, np.uint8)), Frame(b"x", np.full(5, 2, np.uint8))]
+    "bad",
+    [
+        Frame(b"", np.ones(10, np.uint8)),
+        Frame(b"x", np.empty(0, np.uint8)),
+        Frame(b"x", np.full(5, 2, np.uint8)),
+    ],
 )
 @pytest.mark.parametrize("fec", ["none", "turbo"])
 def test_impossible_frames_are_refused(bad: Frame, fec: str) -> None:

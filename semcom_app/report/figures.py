@@ -141,9 +141,7 @@ class ColourScale:
         """Map of values (h, w) as a palette picture of at most MAX_MAP_SIDE a side."""
         numbers = np.nan_to_num(np.asarray(values, np.float32), nan=self.low)
         # Pillow's float mode averages the values themselves, not their colours.
-        numbers = np.asarray(
-            display_picture(Image.fromarray(numbers), MAX_MAP_SIDE, Image.Resampling.BOX), np.float64
-        )
+        numbers = np.asarray(display_picture(Image.fromarray(numbers), MAX_MAP_SIDE, Image.Resampling.BOX), np.float64)
         span = self.high - self.low
         unit = (numbers - self.low) / span if span > 0.0 else np.zeros_like(numbers)
         picture = Image.fromarray(np.rint(255.0 * np.clip(unit, 0.0, 1.0)).astype(np.uint8))
@@ -216,9 +214,7 @@ def comparison_png(result: ImageResult) -> bytes:
         )
 
     title = _title(row)
-    title_size = max(
-        9.0, min(0.026 * figure_width, 26.0, 1.55 * (figure_width - 2 * _MARGIN) / max(1, len(title)))
-    )
+    title_size = max(9.0, min(0.026 * figure_width, 26.0, 1.55 * (figure_width - 2 * _MARGIN) / max(1, len(title))))
     write(_MARGIN, _MARGIN + 14, title, title_size, _INK, weight="bold", va="center")
     stretched = " (stretched)" if is_stretched(result.sent.shape[1], result.sent.shape[0]) else ""
     captions = [

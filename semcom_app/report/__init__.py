@@ -1,0 +1,6 @@
+"""What a person looks at after a transmission: the HTML report and the side-by-side picture."""
+
+from semcom_app.report.figures import comparison_png
+from semcom_app.report.page import write_report
+
+__all__ = ["comparison_png", "write_report"]
