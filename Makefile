@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-for-tests
+NUMPY1 := .venv-numpy1
 
-.PHONY: help venv demo test fast lint clean
+.PHONY: help venv demo test test-numpy1 fast lint figures clean
 
 help:
 	@echo "make demo   set up .venv and send a shipped photograph over the NumPy link (out/demo)"
-	@echo "make test   set up .venv and run the whole test suite, lint and types"
+	@echo "make test   set up .venv and send it, then lint, types and the whole test suite"
 	@echo "make venv   only set up .venv"
 	@echo "make fast   the fast tests"
 	@echo "make lint   ruff and mypy"
+	@echo "make figures  remake the figures of the documentation"
 
 venv: $(STAMP)
 
@@ -37,8 +39,21 @@ lint: venv
 fast: venv
 	$(BIN)/python -m pytest -q -m "not slow"
 
-test: venv lint
+test: demo lint test-numpy1
 	$(BIN)/python -m pytest -q
 
+# The link must also run on numpy 1, which GNU Radio's Python has.
+test-numpy1: $(NUMPY1)/.installed
+	PYTHONPATH=. $(NUMPY1)/bin/python -m pytest -q -m "not slow" tests/semcom_phy
+
+$(NUMPY1)/.installed: tests/requirements-numpy1.txt $(STAMP)
+	rm -rf $(NUMPY1)
+	$(PYTHON) -m venv $(NUMPY1)
+	$(NUMPY1)/bin/python -m pip install --quiet --requirement tests/requirements-numpy1.txt
+	@touch $@
+
+figures: venv
+	$(BIN)/python docs/make_figures.py
+
 clean:
-	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NUMPY1) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

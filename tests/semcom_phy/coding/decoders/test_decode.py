@@ -230,18 +230,14 @@ def reference_fer() -> dict[float, float]:
 def test_fer_test_would_notice_a_loss_of_a_twentieth_of_a_decibel() -> None:
     curve = reference_fer()
     points = sorted(curve)
-    slope = np.polyfit(points, np.log([curve[x] for x in points]), 1)[0]
-    unnoticed = 1.0
-    for ebn0_db, blocks in FER_BLOCKS.items():
-        fer = curve[ebn0_db]
-        worse = min(0.99, fer * math.exp(-0.05 * slope)) if ebn0_db > 0.5 else math.sqrt(fer * 0.55)
-        accepted = [
-            errors
-            for errors in range(blocks + 1)
-            if binom.pmf(errors, blocks, worse) > 1e-12 and binomtest(errors, blocks, fer).pvalue > SIGNIFICANCE
-        ]
-        unnoticed *= binom.pmf(accepted, blocks, worse).sum()
-    assert unnoticed < 0.01
+    missed = 1.0
+    for ebn0_db in (0.6, 0.7):  # at 0.5 dB there is no reference point to the left to interpolate to
+        blocks, fer = FER_BLOCKS[ebn0_db], curve[ebn0_db]
+        # The curve bends down, so that interpolating in the logarithm underrates the loss.
+        worse = np.exp(np.interp(ebn0_db - 0.05, points, np.log([curve[x] for x in points])))
+        plausible = [errors for errors in range(blocks // 5) if binomtest(errors, blocks, fer).pvalue > SIGNIFICANCE]
+        missed *= binom.pmf(plausible, blocks, worse).sum()
+    assert missed < 0.01
 
 
 @pytest.mark.slow

@@ -1,0 +1,68 @@
+"""The documentation's commands run, its links lead somewhere, and its figures exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = (ROOT / "docs" / "examples.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", EXAMPLES, re.M | re.S)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's layout as far as the examples use it, with an `out` of its own."""
+    folder = tmp_path_factory.mktemp("repository")
+    (folder / "semcom_app").symlink_to(ROOT / "semcom_app")
+    return folder
+
+
+def test_there_are_examples() -> None:
+    assert len(COMMANDS) >= 12
+    assert len(blocks("python")) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run(command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from semcom_app.cli import run
+
+    monkeypatch.chdir(workplace)
+    program, *arguments = shlex.split(command)
+    assert program == "semcom"
+    assert run(arguments) == 0
+    if "--out" in arguments:
+        out = workplace / arguments[arguments.index("--out") + 1]
+        assert (out / ("training.json" if arguments[0] == "train" else "report.html")).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(2))
+def test_python_runs(number: int, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    exec(compile(blocks("python")[number], "docs/examples.md", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
+    for target in targets:
+        assert "://" not in target
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_modules_named_in_the_pages_exist(page: Path) -> None:
+    for name in re.findall(r"`((?:semcom_phy|semcom_app|tests|docs)/[\w/.-]+)`", page.read_text()):
+        assert (ROOT / name).exists() or (ROOT / f"{name}.py").exists(), f"{page.name}: {name}"
