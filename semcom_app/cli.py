@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -66,6 +67,13 @@ def _keep_libraries_quiet() -> None:
         os.environ.setdefault(variable, "error")
 
 
+def _accept_every_character() -> None:
+    """Print what the terminal's encoding lacks as escapes instead of failing on it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _discard_output() -> None:
     """Send what is still buffered for standard output nowhere: its reader is gone or its disk is full."""
     with contextlib.suppress(OSError, ValueError):
@@ -97,6 +105,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 runtime failure, 2 wrong usage."""
     with warnings.catch_warnings():
         _keep_libraries_quiet()
+        _accept_every_character()
         try:
             return _invoke(sys.argv[1:] if arguments is None else arguments)
         except ConfigurationError as error:

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 LINE_INTERVAL_S = 10.0
 
 
+def printable(text: str) -> str:
+    """The text with what would confuse a terminal (control characters, undecodable bytes) replaced."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 @contextmanager
 def progress(label: str, total: int, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """Context whose value is called with the name of each finished step.
@@ -27,11 +32,11 @@ def progress(label: str, total: int, quiet: bool = False) -> Iterator[Callable[[
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[step]}"),
+            TextColumn("{task.fields[step]}", markup=False),  # file names may look like markup
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(label, total=total, step="")
-            yield lambda step: bar.update(task, advance=1, step=step)
+            yield lambda step: bar.update(task, advance=1, step=printable(step))
     else:
         done, last = 0, time.monotonic()
 
@@ -40,6 +45,6 @@ def progress(label: str, total: int, quiet: bool = False) -> Iterator[Callable[[
             done += 1
             if time.monotonic() - last >= LINE_INTERVAL_S or done == total:
                 last = time.monotonic()
-                print(f"{label}: {done}/{total} {step}", file=sys.stderr, flush=True)
+                print(f"{label}: {done}/{total} {printable(step)}", file=sys.stderr, flush=True)
 
         yield advance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from semcom_app.progress import printable
+
 MAX_ROWS = 20
+MAX_NAME = 24
+
+
+def _plain(text: str) -> str:
+    """Text that may hold anything, such as a file name, as it is to be printed."""
+    return escape(printable(text))
+
+
+def _short(name: str) -> str:
+    """A name of at most MAX_NAME characters; what is left out is left out in the middle."""
+    half = (MAX_NAME - 1) // 2
+    return name if len(name) <= MAX_NAME else f"{name[:half]}…{name[-half:]}"
 
 
 def _number(value: float | None, pattern: str, none: str = "–") -> str:
@@ -34,7 +48,33 @@ def _headline(summary: Mapping[str, Any]) -> str:
     snr = ""
     if row["snr_db"] is not None:
         snr = f" at Es/N0 {row['snr_db']:g} dB (Eb/N0 {row['ebn0_db']:.1f} dB)"
+    elif config.get("flip_probability") is not None:
+        snr = f" with flip probability {config['flip_probability']:g}"
     return f"{config['codec']} over {config['link']}, {config['channel']}{snr}, fec {config['fec']}"
+
+
+def _quality(row: Mapping[str, Any]) -> str:
+    if not row["delivered"]:
+        return "counted with the worst values: PSNR 0 dB, SSIM 0"
+    ssim = _number(row["ssim"], ".4f", "not defined for so small a picture")
+    return f"PSNR {_psnr(row)} dB, SSIM {ssim}"
+
+
+def _errors(row: Mapping[str, Any]) -> str:
+    rates = f"BER {_number(row['ber_raw'], '.2e')} raw, {_number(row['ber_decoded'], '.2e')} decoded"
+    if not row["blocks"]:
+        return f"{rates}; nothing decoded"
+    return f"{rates}; {row['blocks_failed']} of {row['blocks']} blocks failed"
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What was done to the pictures; what was done to several of them is said once."""
+    pictures: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row["notes"]:
+            pictures.setdefault(note, []).append(row["image"])
+    for note, names in pictures.items():
+        yield f"{names[0] if len(names) == 1 else f'{len(names)} pictures'}: {note}"
 
 
 def _single(row: Mapping[str, Any]) -> Table:
@@ -44,16 +84,15 @@ def _single(row: Mapping[str, Any]) -> Table:
     lines = {
         "picture": f"{row['image']}, {row['width']}×{row['height']}",
         "state": _state(row) + (f": {row['error']}" if row["error"] else ""),
-        "quality": f"PSNR {_psnr(row)} dB, SSIM {_number(row['ssim'], '.4f')}",
+        "quality": _quality(row),
         "payload": f"{row['payload_bits']:,} bits, {100 * row['compression_rate']:.3f} % of the picture"
         f" ({100 * row['compression_rate_with_header']:.3f} % with header)",
         "cost": f"{row['channel_uses']:,} channel uses, CBR {row['cbr']:.4f}, code rate {row['rate']:.4f}",
-        "errors": f"BER {_number(row['ber_raw'], '.2e')} raw, {_number(row['ber_decoded'], '.2e')} decoded;"
-        f" {row['blocks_failed']} of {row['blocks']} blocks failed",
+        "errors": _errors(row),
         "time": f"encode {row['encode_ms']:.0f} ms, link {row['link_ms']:.0f} ms, decode {row['decode_ms']:.0f} ms",
     }
     for name, text in lines.items():
-        table.add_row(name, escape(text))
+        table.add_row(name, _plain(text))
     return table
 
 
@@ -73,12 +112,12 @@ def _cells(row: Mapping[str, Any], state: str) -> list[str]:
 def _several(summary: Mapping[str, Any]) -> Table:
     rows, mean = summary["images"], summary["mean"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("picture", overflow="fold", max_width=24)
+    table.add_column("picture", overflow="ellipsis", max_width=MAX_NAME, no_wrap=True)
     table.add_column("state", no_wrap=True)
     for title in ("PSNR dB", "SSIM", "uses", "CBR", "BER", "s"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows[:MAX_ROWS]:
-        table.add_row(escape(row["image"]), *_cells(row, _state(row)))
+        table.add_row(_plain(_short(row["image"])), *_cells(row, _state(row)))
     table.add_section()
     lost = mean["images_lost"]
     table.add_row(f"mean of {len(rows)}", *_cells(mean, f"{lost} lost" if lost else "none lost"))
@@ -89,11 +128,10 @@ def print_results(summary: Mapping[str, Any], out: Path) -> None:
     """Print one picture in full, or one row per picture (the first 20) and the mean; then where the files are."""
     rows = summary["images"]
     console = Console(highlight=False)
-    console.print(escape(_headline(summary)))
+    console.print(_plain(_headline(summary)))
     console.print(_single(rows[0]) if len(rows) == 1 else _several(summary))
     if len(rows) > MAX_ROWS:
         console.print(f"… and {len(rows) - MAX_ROWS} more in result.json")
-    for row in rows[:MAX_ROWS]:
-        for note in row["notes"]:
-            console.print(escape(f"{row['image']}: {note}"))
-    console.print(escape(f"report: {out / 'report.html'}"), soft_wrap=True)
+    for note in _notes(rows):
+        console.print(_plain(note))
+    console.print(_plain(f"report: {out / 'report.html'}"), soft_wrap=True)

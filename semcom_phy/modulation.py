@@ -34,9 +34,7 @@ class Modulation(ABC):
     bits_per_symbol: int
 
     @abstractmethod
-    def modulate(
-        self, bits: npt.ArrayLike, dtype: npt.DTypeLike = np.complex128
-    ) -> npt.NDArray[np.complexfloating]:
+    def modulate(self, bits: npt.ArrayLike, dtype: npt.DTypeLike = np.complex128) -> npt.NDArray[np.complexfloating]:
         """Map bits (N·bits_per_symbol,) of 0/1 to N symbols of `dtype` (complex64 or complex128).
 
         Raises ConfigurationError when the bits are not a one-dimensional array of 0 and 1.
@@ -76,9 +74,7 @@ class Bpsk(Modulation):
     name: str = "bpsk"
     bits_per_symbol: int = 1
 
-    def modulate(
-        self, bits: npt.ArrayLike, dtype: npt.DTypeLike = np.complex128
-    ) -> npt.NDArray[np.complexfloating]:
+    def modulate(self, bits: npt.ArrayLike, dtype: npt.DTypeLike = np.complex128) -> npt.NDArray[np.complexfloating]:
         symbols = np.zeros(np.shape(bits), dtype=_complex_dtype(dtype))
         symbols.real = 2.0 * _checked_bits(bits) - 1.0
         return symbols
@@ -92,9 +88,7 @@ class Bpsk(Modulation):
         y, h, n0 = _checked_observation(received, channel_gain, noise_variance)
         projection = y.real * h.real + y.imag * h.imag
         if not np.all(np.isfinite(projection)):
-            raise ConfigurationError(
-                "received symbols and channel gains must be finite; drop damaged samples"
-            )
+            raise ConfigurationError("received symbols and channel gains must be finite; drop damaged samples")
         # Divide before multiplying: a finite projection over any N0 ≥ 0 is then finite, ±inf (clipped
         # below) or, only for 0/0, NaN.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -40,8 +40,7 @@ class Registry(Generic[T]):
             return self._entries[name]
         except KeyError:
             raise ConfigurationError(
-                f"unknown {self.kind} {name!r}.{nearest(name, self.names())}"
-                f" Known: {', '.join(self.names())}"
+                f"unknown {self.kind} {name!r}.{nearest(name, self.names())} Known: {', '.join(self.names())}"
             ) from None
 
     def __contains__(self, name: object) -> bool:

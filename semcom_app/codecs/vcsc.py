@@ -42,7 +42,7 @@ from semcom_phy.errors import ConfigurationError, FormatError
 
 _BODY = struct.Struct(">IBBBBff")
 _LOW_RANGE = struct.Struct(">ff")
-_NAME = re.compile(r"vcsc(?:-(?P<bits>\d+)bit|-attn-(?P<threshold>\d*\.?\d+))?")
+_NAME = re.compile(r"vcsc(?:-(?P<bits>[0-9]{1,3})bit|-attn-(?P<threshold>[0-9]{0,3}\.?[0-9]{1,9}))?")
 
 
 @dataclass(frozen=True)

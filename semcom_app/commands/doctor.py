@@ -28,6 +28,7 @@ REQUIRED = (
     "pillow",
     "matplotlib",
     "typer",
+    "rich",
 )
 OPTIONAL = {"scikit-commpy": "the cross-check of the turbo code in the tests"}
 
@@ -85,7 +86,11 @@ def _packages() -> list[Finding]:
 def _device() -> list[Finding]:
     if importlib.util.find_spec("torch") is None:
         return [Finding("device", "missing", "torch is not installed")]
-    import torch
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # installed, but a library of it is missing or damaged
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return [Finding("device", "missing", f"torch cannot be imported: {reason}")]
 
     if torch.cuda.is_available():
         return [Finding("device", "ok", f"CUDA: {torch.cuda.get_device_name(0)}")]
@@ -110,7 +115,12 @@ def _run(command: list[str]) -> str | None:
     """First line that a probing command prints, None when it is missing or fails."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PROBE_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +18,16 @@ if TYPE_CHECKING:
     from semcom_app.results import ImageResult
 
 SHOWN_IN_DETAIL = 20
+MAX_ITERATIONS = 1000
+MAX_STEM_BYTES = 180  # file systems take names of 255 bytes; suffixes and a partial file's name need room
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+_OPTIONS = {
+    "snr_db": "--snr",
+    "flip_probability": "--flip",
+    "doppler_hz": "--doppler",
+    "symbol_rate_hz": "--symbol-rate",
+    "scatterers": "--scatterers",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -70,11 +83,21 @@ def send(
     snr_db = _parse_snr(snr)
     if not 0 <= seed < 1 << 63:
         raise ConfigurationError(f"--seed must be from 0 to 2^63 - 1, not {seed}")
-    from semcom_app.images import check_writable, find_images
+    if not 1 <= iterations <= MAX_ITERATIONS:
+        raise ConfigurationError(f"--iterations must be from 1 to {MAX_ITERATIONS}, not {iterations}")
+    if not _DEVICE.fullmatch(device):
+        raise ConfigurationError(f"unknown device {device!r}. Known: auto, cpu, cuda, cuda:N")
+    from semcom_app.images import check_writable, find_images, load_image
     from semcom_phy.coding.transport import TurboCode
     from semcom_phy.links import LINKS, NumpyLinkConfig
+    from semcom_phy.links.framing import FEC_CODES
+    from semcom_phy.registry import nearest
 
+    _check_codec_options(vae, bits, threshold)
     _ = LINKS[link]
+    if fec not in FEC_CODES:
+        known = list(FEC_CODES)
+        raise ConfigurationError(f"unknown fec {fec!r}.{nearest(fec, known)} Known: {', '.join(known)}")
     radio = _make_channel(
         channel,
         {
@@ -87,6 +110,8 @@ def send(
     )
     link_config = NumpyLinkConfig(radio, fec, TurboCode(iterations=iterations), interleave, seed)
     paths = find_images(images)
+    for path in paths:
+        load_image(path, size)  # a damaged picture is found now, not halfway through
     check_writable(out)
 
     from semcom_app.codecs import CodecOptions, make_codec
@@ -109,11 +134,9 @@ def send(
         "device": target,
     }
 
-    from semcom_app.images import load_image
-
     results: list[ImageResult] = []
     rows: list[dict[str, Any]] = []
-    writer = _Writer(out)
+    writer = _Writer(out, paths)
     with progress("sending", len(paths), quiet=as_json) as advance:
         for path in paths:
             result = send_image(load_image(path, size), codec_object, link_object, seed, target)
@@ -124,14 +147,30 @@ def send(
             advance(path.name)
     summary = writer.write_summary(config, rows, results)
     if as_json:
-        from semcom_app.results import to_json
-
-        typer.echo(to_json(summary), nl=False)
+        typer.echo(_json_bytes(summary), nl=False)
     else:
         from semcom_app.tables import print_results
 
         print_results(summary, out)
     return 0 if all(row["delivered"] for row in rows) else 1
+
+
+def _check_codec_options(vae: str, bits: int | None, threshold: float | None) -> None:
+    from semcom_app.models.weights import local_folder
+    from semcom_app.quantization import MAX_BITS
+
+    if bits is not None and not 1 <= bits <= MAX_BITS:
+        raise ConfigurationError(f"--bits must be from 1 to {MAX_BITS}, not {bits}")
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
+        raise ConfigurationError(f"--threshold must be from 0 to 1, not {threshold}")
+    local_folder(vae)
+
+
+def _json_bytes(summary: dict[str, Any]) -> bytes:
+    from semcom_app.results import to_json
+
+    # A file name that is no text holds lone surrogates; as \udcxx they are JSON.
+    return to_json(summary).encode("utf-8", "backslashreplace")
 
 
 def _parse_snr(text: str) -> float:
@@ -153,26 +192,39 @@ def _make_channel(name: str, given: dict[str, Any]) -> Any:
     for parameter, value in given.items():
         # An SNR has a default on the command line; the other parameters are only there when asked for.
         if value is not None and parameter not in fields and parameter != "snr_db":
-            raise ConfigurationError(f"channel {name!r} has no {parameter.replace('_', ' ')}; leave that option out")
+            raise ConfigurationError(f"channel {name!r} has no {_OPTIONS[parameter]}; leave that option out")
     if "flip_probability" in fields and given["flip_probability"] is None:
         raise ConfigurationError(f"channel {name!r} needs --flip, the probability that a bit flips (0 to 0.5)")
-    return make_channel(name, **{k: v for k, v in given.items() if k in fields and v is not None})
+    try:
+        return make_channel(name, **{k: v for k, v in given.items() if k in fields and v is not None})
+    except ConfigurationError as error:
+        message = str(error)
+        for parameter, option in _OPTIONS.items():
+            message = message.replace(parameter, option)
+        raise ConfigurationError(message) from None
 
 
 class _Writer:
-    """Places the files of one run in its folder; names of pictures stay unique."""
+    """Places the files of one run in its folder; names stay unique, and no input is overwritten."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, inputs: Sequence[Path]) -> None:
         self.out = out
         self._used: set[str] = set()
+        self._inputs = {path.resolve() for path in inputs}
 
     def _unique(self, stem: str) -> str:
+        stem = os.fsdecode(os.fsencode(stem)[:MAX_STEM_BYTES])
         name, number = stem, 1
-        while name.casefold() in self._used:
+        while name.casefold() in self._used or self._is_input(name):
             number += 1
             name = f"{stem}-{number}"
         self._used.add(name.casefold())
         return name
+
+    def _is_input(self, name: str) -> bool:
+        from semcom_app.images import RESULT_SUFFIXES
+
+        return any((self.out / f"{name}{suffix}").resolve() in self._inputs for suffix in RESULT_SUFFIXES)
 
     def write_pictures(self, result: ImageResult, stem: str) -> None:
         """Write the received picture and the side-by-side view, and note their names in the row."""
@@ -194,9 +246,9 @@ class _Writer:
         """Write report.html and result.json; return the content of the latter."""
         from semcom_app.images import write_bytes
         from semcom_app.report import write_report
-        from semcom_app.results import mean_row, to_json, versions
+        from semcom_app.results import mean_row, versions
 
         summary = {"config": config, "versions": versions(), "images": rows, "mean": mean_row(rows)}
         write_report(self.out / "report.html", summary, results)
-        write_bytes(self.out / "result.json", to_json(summary).encode())
+        write_bytes(self.out / "result.json", _json_bytes(summary))
         return summary

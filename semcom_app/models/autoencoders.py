@@ -17,6 +17,8 @@ from semcom_app.models.weights import FILES, WeightsError, local_folder
 from semcom_phy.errors import ConfigurationError
 
 MAX_CONFIG_BYTES = 1 << 20
+MAX_LAYERS = 64
+MAX_WIDTH = 8192
 
 
 def select_device(name: str) -> torch.device:
@@ -28,9 +30,12 @@ def select_device(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigurationError("no CUDA device here; use --device auto or --device cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
         raise ConfigurationError(f"unknown device {name!r}. Known: auto, cpu, cuda, cuda:N") from None
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        raise ConfigurationError(f"no CUDA device {device.index}; there are {torch.cuda.device_count()}")
+    return device
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,26 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes")
     try:
         config = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise WeightsError(f"{path} is no JSON file ({error})") from None
     if not isinstance(config, dict):
         raise WeightsError(f"{path} is no JSON object")
+    for key, value in config.items():
+        _check_size(path, key, value)
     return config
+
+
+def _check_size(path: Path, key: str, value: Any) -> None:
+    """Refuse numbers that would build an absurdly large network before its weights are even looked at."""
+    if isinstance(value, list):
+        if len(value) > MAX_LAYERS:
+            raise WeightsError(f"{path}: {key} has {len(value)} entries, more than {MAX_LAYERS}")
+        for entry in value:
+            _check_size(path, key, entry)
+    elif isinstance(value, int | float):
+        limit = MAX_LAYERS if "blocks" in key or "layers" in key else MAX_WIDTH
+        if not -limit <= value <= limit:
+            raise WeightsError(f"{path}: {key} is {value}, beyond ±{limit}")
 
 
 def _fingerprint(path: Path) -> int:

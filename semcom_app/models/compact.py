@@ -9,6 +9,8 @@ quantizer then never wastes its levels on an outlier.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
@@ -64,6 +66,8 @@ class CompactAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # as e
         latent_bound: float = 4.0,
     ) -> None:
         super().__init__()
+        if not (isinstance(latent_bound, int | float) and 0.0 < latent_bound < math.inf):
+            raise ValueError(f"latent_bound must be a positive number, not {latent_bound!r}")
         pixels = 3 * PATCH**2
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(PATCH),

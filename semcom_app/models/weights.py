@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
 from semcom_phy.errors import ConfigurationError, SemcomError
-from semcom_phy.registry import Registry
+from semcom_phy.registry import Registry, nearest
+
+_HUB_PART = r"[A-Za-z0-9](?:(?:[A-Za-z0-9_]|[.-](?![.-])){0,94}[A-Za-z0-9_])?"
+_HUB_ID = re.compile(f"(?=.{{1,96}}$){_HUB_PART}/{_HUB_PART}")
 
 
 class WeightsError(SemcomError):
@@ -77,23 +81,27 @@ def package_folder(source: WeightsSource) -> Path:
     return Path(str(resources.files("semcom_app.models"))) / "weights" / str(source.package_folder)
 
 
+def _source(spec: str) -> WeightsSource:
+    if spec in WEIGHTS:
+        return WEIGHTS[spec]
+    if _HUB_ID.fullmatch(spec):
+        return WeightsSource(spec, "autoencoder from the hub", "see its model card", hub_id=spec)
+    known = WEIGHTS.names()
+    raise ConfigurationError(
+        f"no weights named {spec!r} and no such folder.{nearest(spec, known)} Known: {', '.join(known)};"
+        " or give a folder or a hub id owner/name"
+    )
+
+
 def local_folder(spec: str) -> Path:
     """Folder with config.json and safetensors weights for a name of `WEIGHTS`, a hub id or a path.
 
     Looks only at what is on this machine (package, given folder, the hub client's cache). Raises
     WeightsError that says which command or path provides what is missing.
     """
-    if spec in WEIGHTS:
-        source = WEIGHTS[spec]
-    elif Path(spec).is_dir():
+    if spec not in WEIGHTS and spec and Path(spec).is_dir():
         return _checked(_with_subfolder(Path(spec)), spec)
-    elif "/" in spec and not spec.startswith((".", "/", "~")):
-        source = WeightsSource(spec, "autoencoder from the hub", "see its model card", hub_id=spec)
-    else:
-        raise ConfigurationError(
-            f"no weights named {spec!r} and no such folder. Known names: {', '.join(WEIGHTS.names())};"
-            " or give a folder or a hub id owner/name"
-        )
+    source = _source(spec)
     if source.package_folder is not None:
         return _checked(package_folder(source), spec)
     return _cached(source)
@@ -133,13 +141,16 @@ def pull(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    source = WEIGHTS[name] if name in WEIGHTS else WeightsSource(name, "", "", hub_id=name)
+    source = _source(name)
     if source.package_folder is not None:
         return _checked(package_folder(source), name)
-    prefix = f"{source.subfolder}/" if source.subfolder else ""
+    folders = (f"{source.subfolder}/",) if source.subfolder else ("", "vae/")
     try:
-        folder = snapshot_download(str(source.hub_id), allow_patterns=[prefix + f for f in FILES])
+        folder = snapshot_download(
+            str(source.hub_id), allow_patterns=[prefix + file for prefix in folders for file in FILES]
+        )
     except Exception as error:  # the client raises errors of several libraries; all mean the same here
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"cannot download {source.hub_id}: {reason}") from None
-    return _checked(Path(folder) / prefix if prefix else Path(folder), name)
+    inside = Path(folder) / source.subfolder if source.subfolder else _with_subfolder(Path(folder))
+    return _checked(inside, name)

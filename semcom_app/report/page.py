@@ -66,12 +66,10 @@ _PLACED = frozenset({
     "channel_uses", "overhead_uses", "cbr", "compression_rate", "compression_rate_with_header",
     "ber_raw", "ber_decoded", "blocks", "blocks_failed", "delivered", "intact", "error", "psnr_db",
     "ssim", "encode_ms", "link_ms", "decode_ms", "seed", "device",
+    "received_file", "comparison_file",
 })
 # fmt: on
 _STAGES = (("encode_ms", "encode"), ("link_ms", "link"), ("decode_ms", "decode"))
-
-
-# --- numbers for people ----------------------------------------------------------------------------
 
 
 def _figure(picture: Image.Image, alt: str, caption: str, pixelated: bool = False, classes: str = "") -> str:

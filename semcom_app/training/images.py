@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from semcom_app.images import IMAGE_SUFFIXES, load_image
 from semcom_phy.errors import ConfigurationError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 SHORT_SIDES = (288, 432, 640)  # a large photograph is trained on at these scales
 
 
@@ -37,8 +37,7 @@ def load_training_images(paths: Sequence[Path], smallest_side: int) -> list[Tens
     """Decode files into uint8 tensors (3, H, W); large ones at several scales, too small ones not at all."""
     images: list[Tensor] = []
     for path in paths:
-        with Image.open(path) as opened:
-            picture = opened.convert("RGB")
+        picture = Image.fromarray(load_image(path).pixels)
         short = min(picture.size)
         if short < smallest_side:
             continue
@@ -53,8 +52,7 @@ def load_training_images(paths: Sequence[Path], smallest_side: int) -> list[Tens
 
 def centre_crop(path: Path, side: int) -> np.ndarray:
     """Centre crop (side, side, 3) uint8 of an image file, upscaled first if the image is smaller."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
+    picture = Image.fromarray(load_image(path).pixels)
     short = min(picture.size)
     if short < side:
         scale = side / short

@@ -38,9 +38,7 @@ class Bsc:
         """
         sent = checked_symbols(symbols)
         if not np.all(np.abs(sent.real) == 1.0) or np.any(sent.imag != 0.0):
-            raise ConfigurationError(
-                "channel 'bsc' carries BPSK symbols (+1, -1) only; use modulation 'bpsk'"
-            )
+            raise ConfigurationError("channel 'bsc' carries BPSK symbols (+1, -1) only; use modulation 'bpsk'")
         flipped = rng.random(sent.size) < self.flip_probability
         return ChannelOutput(
             received=np.where(flipped, -sent, sent),

@@ -101,9 +101,7 @@ def test_infinite_noise_and_zero_gain_carry_no_information() -> None:
         ([[1.0]], 1.0, 1.0, "one-dimensional"),
     ],
 )
-def test_bad_observations_are_refused(
-    received: list, gain: npt.ArrayLike, n0: npt.ArrayLike, message: str
-) -> None:
+def test_bad_observations_are_refused(received: list, gain: npt.ArrayLike, n0: npt.ArrayLike, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         BPSK.demap(received, gain, n0)
 

@@ -101,7 +101,19 @@ def test_names() -> None:
     assert make_codec("vcsc", options).config == VcscConfig(6, 0.1, 3)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["vcsc-9bit", "vcsc-0bit", "vcsc-attn-1.5", "vcsc-attn--1", "vscs-8bit", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vcsc-9bit",
+        "vcsc-0bit",
+        "vcsc-attn-1.5",
+        "vcsc-attn--1",
+        "vscs-8bit",
+        "vcsc-" + 5000 * "8" + "bit",
+        "vcsc-٨bit",
+        "",
+    ],
+)
 def test_bad_names(name: str) -> None:
     with pytest.raises(ConfigurationError):
         make_codec(name)

@@ -125,7 +125,16 @@ def test_weights_under_the_old_names_of_attention_load(kl_folder: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "no JSON"), ("[1]", "no JSON object"), ('{"_class_name": "UNet"}', "UNet"), ("{}", "class")],
+    [
+        ("{", "no JSON"),
+        ("[1]", "no JSON object"),
+        ('{"_class_name": "UNet"}', "UNet"),
+        ("{}", "class"),
+        ("[" * 100_000, "no JSON"),
+        ('{"layers_per_block": 100000}', "layers_per_block"),
+        ('{"block_out_channels": [1e9]}', "block_out_channels"),
+        ('{"x": NaN}', "beyond"),
+    ],
 )
 def test_foreign_config(content: str, message: str, tiny_folder: Path, tmp_path: Path) -> None:
     folder = _copy(tiny_folder, tmp_path / "w")

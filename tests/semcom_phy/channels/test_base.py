@@ -46,9 +46,7 @@ def test_channels_are_frozen_configurations(name: str) -> None:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_output_shapes_and_types(name: str) -> None:
-    output = make_channel(name, **PARAMETERS[name]).transmit(
-        SYMBOLS.astype(np.complex64), np.random.default_rng(0)
-    )
+    output = make_channel(name, **PARAMETERS[name]).transmit(SYMBOLS.astype(np.complex64), np.random.default_rng(0))
     assert output.received.shape == SYMBOLS.shape
     assert output.received.dtype == np.complex128
     assert np.shape(output.gain) in ((), SYMBOLS.shape)
