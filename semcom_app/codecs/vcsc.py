@@ -18,18 +18,15 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from semcom_app.codecs.base import CODECS, Codec, CodecOptions
 from semcom_app.container import Header
 from semcom_app.entropy import decode_mask, encode_mask
 from semcom_app.images import pad_to_multiple
-from semcom_app.models.autoencoders import Autoencoder, load_autoencoder
 from semcom_app.quantization import (
     MAX_BITS,
     UniformQuantizer,
@@ -39,6 +36,9 @@ from semcom_app.quantization import (
     indices_to_bits,
 )
 from semcom_phy.errors import ConfigurationError, FormatError
+
+if TYPE_CHECKING:
+    from semcom_app.models.autoencoders import Autoencoder
 
 _BODY = struct.Struct(">IBBBBff")
 _LOW_RANGE = struct.Struct(">ff")
@@ -101,12 +101,19 @@ class Vcsc(Codec):
             sample=options.sample,
             seed=options.seed,
         )
-        return cls(config, partial(load_autoencoder, options.vae, options.device))
+
+        def load() -> Autoencoder:
+            # Torch is imported when a picture is to be encoded or decoded, not to find out that a name is wrong.
+            from semcom_app.models.autoencoders import load_autoencoder
+
+            return load_autoencoder(options.vae, options.device)
+
+        return cls(config, load)
 
     @property
     def autoencoder(self) -> Autoencoder:
         """The autoencoder, loaded at its first use."""
-        if not isinstance(self._autoencoder, Autoencoder):
+        if callable(self._autoencoder):
             self._autoencoder = self._autoencoder()
         return self._autoencoder
 
@@ -134,8 +141,7 @@ class Vcsc(Codec):
                 f"padded from {pixels.shape[1]}×{pixels.shape[0]} to {padded.shape[1]}×{padded.shape[0]}"
                 " for the autoencoder and cut back at the receiver"
             )
-        generator = torch.Generator(autoencoder.device).manual_seed(self.config.seed) if self.config.sample else None
-        z = autoencoder.encode(padded, generator)
+        z = autoencoder.encode(padded, self.config.seed if self.config.sample else None)
         if not np.isfinite(z).all():
             raise ConfigurationError(f"autoencoder {autoencoder.name!r} gave a latent that is not finite")
         body, bits, mask = self.quantize(z)

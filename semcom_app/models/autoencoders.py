@@ -55,17 +55,20 @@ class Autoencoder:
     fingerprint: int
 
     @torch.inference_mode()
-    def encode(self, pixels: NDArray[np.uint8], generator: torch.Generator | None = None) -> NDArray[np.float32]:
+    def encode(self, pixels: NDArray[np.uint8], sample_seed: int | None = None) -> NDArray[np.float32]:
         """Picture uint8 (H, W, 3), sides multiples of `factor`, → latent float32 (C, H/f, W/f).
 
-        The mode of the posterior, or, with a generator, a sample from it (VCSC, eq. 2) where the
-        autoencoder has a posterior; deterministic autoencoders ignore the generator.
+        The mode of the posterior, or, with `sample_seed`, a sample from it (VCSC, eq. 2) where the
+        autoencoder has a posterior; deterministic autoencoders ignore the seed.
         """
         x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self.device).float() / 127.5 - 1.0
         output = self.model.encode(x)
         if hasattr(output, "latent_dist"):
             posterior = output.latent_dist
-            z = posterior.mode() if generator is None else posterior.sample(generator)
+            if sample_seed is None:
+                z = posterior.mode()
+            else:
+                z = posterior.sample(torch.Generator(self.device).manual_seed(sample_seed))
         else:
             z = output.latents
         latent: NDArray[np.float32] = z[0].float().cpu().numpy()

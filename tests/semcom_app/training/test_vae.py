@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_learning_rate_warms_up_and_ends_at_zero() -> None:
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == pytest.approx(1.0)
     assert rates[1000] == pytest.approx(0.0, abs=1e-9)
-    assert all(a >= b for a, b in zip(rates[100:], rates[101:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
 
 
 def test_box_ssim_is_one_for_equal_pictures_and_falls_with_noise() -> None:
