@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,9 @@ def vae(
     crop: Annotated[int, typer.Option(min=16, help="Side of the crops, pixels (multiple of 8).")] = 96,
     final_crop: Annotated[int, typer.Option(min=16, help="Side in the last quarter of the steps.")] = 128,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate of AdamW.")] = 1.5e-3,
+    ssim_weight: Annotated[float, typer.Option(min=0.0, help="Weight of 1 - SSIM beside the L1 loss.")] = 0.15,
+    noise_start: Annotated[float, typer.Option(min=0.0, help="Latent noise at the first step (last: 0.015).")] = 0.03,
+    init: Annotated[Path | None, typer.Option(help="Folder of saved weights to start from.")] = None,
     holdout_every: Annotated[
         int, typer.Option(min=0, help="Hold out files whose number is divisible by this; 0: none.")
     ] = 10,
@@ -49,7 +53,24 @@ def vae(
     target = select_device(device)
     check_writable(out)
     config = TrainingConfig(
-        steps=steps, batch=batch, crop=crop, final_crop=final_crop, learning_rate=learning_rate, seed=seed
+        steps=steps,
+        batch=batch,
+        crop=crop,
+        final_crop=final_crop,
+        learning_rate=learning_rate,
+        ssim_weight=ssim_weight,
+        noise_start=noise_start,
+        seed=seed,
+    )
+    run = partial(
+        train,
+        data,
+        out,
+        config,
+        holdout_every=holdout_every,
+        validate_every=validate_every,
+        initial=init,
+        device=target,
     )
     if sys.stderr.isatty():
         from rich.console import Console
@@ -65,13 +86,13 @@ def vae(
                 if line:
                     console.print(line, highlight=False, markup=False)
 
-            result = train(data, out, config, holdout_every, report, validate_every, device=target)
+            result = run(report=report)
     else:
 
         def report_line(step: int, line: str) -> None:
             if line:
                 print(line, file=sys.stderr, flush=True)
 
-        result = train(data, out, config, holdout_every, report_line, validate_every, device=target)
+        result = run(report=report_line)
     typer.echo(f"weights in {out}, {result['parameters']} parameters; figures in {out / 'training.json'}")
     return 0

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from semcom_app.metrics.psnr import psnr_db
 from semcom_app.metrics.ssim import ssim
+from semcom_app.models.autoencoders import load_autoencoder
 from semcom_app.models.compact import CompactAutoencoder
 from semcom_app.quantization import UniformQuantizer
 from semcom_app.training.images import (
@@ -101,6 +102,13 @@ def _save_checkpoint(path: Path, state: dict[str, object]) -> None:
     partial.replace(path)
 
 
+def _load_initial(folder: Path) -> CompactAutoencoder:
+    model = load_autoencoder(str(folder), "cpu").model
+    if not isinstance(model, CompactAutoencoder):
+        raise ConfigurationError(f"{folder} holds a {type(model).__name__}; only the embedded network is trained here")
+    return model.train().requires_grad_(True)
+
+
 def _load_checkpoint(
     path: Path,
     model: CompactAutoencoder,
@@ -128,10 +136,12 @@ def train(
     report: Callable[[int, str], None] = lambda step, line: None,
     validate_every: int = 1000,
     architecture: dict[str, int] | None = None,
+    initial: Path | None = None,
     device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
 ) -> dict[str, object]:
     """Train, resuming from `out`/checkpoint.pt if there is one; leave the averaged weights in `out`.
 
+    `initial`: folder of saved weights (and their architecture) to start from instead of random ones.
     `report(step, line)` is called after every step; `line` is empty except after a validation. Returns
     the figures that also go to `out`/training.json.
     """
@@ -144,7 +154,8 @@ def train(
         raise ConfigurationError(f"no training image of {config.final_crop} pixels or more in {folders}")
     validation = [centre_crop(p, 256) for p in held_out]
     torch.manual_seed(config.seed)
-    model = CompactAutoencoder(**(architecture or {})).to(device=device, memory_format=torch.channels_last)
+    model = CompactAutoencoder(**(architecture or {})) if initial is None else _load_initial(initial)
+    model.to(device).to(memory_format=torch.channels_last)
     average = CompactAutoencoder.from_config(model.config).to(device)
     average.load_state_dict(model.state_dict())
     optimizer = torch.optim.AdamW(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,17 @@ def test_embedded_weights_meet_their_card(photos: Path) -> None:
     figures = evaluate(autoencoder.model, [centre_crop(photos / n, 256) for n in ("astronaut.png", "coffee.png")])
     assert figures["psnr_db"] > 24.0
     assert figures["ssim"] > 0.70
+
+
+def test_training_goes_on_from_saved_weights(folder: Path, tmp_path: Path, tiny_folder: Path) -> None:
+    """With a learning rate of zero the weights that come out are those that went in."""
+    first = train([folder], tmp_path / "first", CONFIG, architecture=SMALL)
+    still = replace(CONFIG, learning_rate=0.0)
+    second = train([folder], tmp_path / "second", still, initial=tmp_path / "first")
+    for name, figures in first["held_out"].items():
+        assert second["held_out"][name] == pytest.approx(figures, rel=1e-3)
+    assert second["parameters"] == first["parameters"]
+    a, b = (load_autoencoder(str(tmp_path / n), "cpu").model.state_dict() for n in ("first", "second"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    with pytest.raises(ConfigurationError, match="AutoencoderTiny"):
+        train([folder], tmp_path / "third", CONFIG, initial=tiny_folder)
