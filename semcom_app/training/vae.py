@@ -155,7 +155,8 @@ def train(
     validation = [centre_crop(p, 256) for p in held_out]
     torch.manual_seed(config.seed)
     model = CompactAutoencoder(**(architecture or {})) if initial is None else _load_initial(initial)
-    model.to(device).to(memory_format=torch.channels_last)
+    module: torch.nn.Module = model  # the signature that diffusers gives `to` is not one that can be called
+    module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = CompactAutoencoder.from_config(model.config).to(device)
     average.load_state_dict(model.state_dict())
     optimizer = torch.optim.AdamW(
