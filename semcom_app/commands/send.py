@@ -87,17 +87,13 @@ def send(
         raise ConfigurationError(f"--iterations must be from 1 to {MAX_ITERATIONS}, not {iterations}")
     if not _DEVICE.fullmatch(device):
         raise ConfigurationError(f"unknown device {device!r}. Known: auto, cpu, cuda, cuda:N")
+    from semcom_app.codecs import CodecOptions, make_codec
     from semcom_app.images import check_writable, find_images, load_image
     from semcom_phy.coding.transport import TurboCode
     from semcom_phy.links import LINKS, NumpyLinkConfig
-    from semcom_phy.links.framing import FEC_CODES
-    from semcom_phy.registry import nearest
 
     _check_codec_options(vae, bits, threshold)
     _ = LINKS[link]
-    if fec not in FEC_CODES:
-        known = list(FEC_CODES)
-        raise ConfigurationError(f"unknown fec {fec!r}.{nearest(fec, known)} Known: {', '.join(known)}")
     radio = _make_channel(
         channel,
         {
@@ -109,20 +105,19 @@ def send(
         },
     )
     link_config = NumpyLinkConfig(radio, fec, TurboCode(iterations=iterations), interleave, seed)
+    codec_object = make_codec(
+        codec,
+        CodecOptions(vae=vae, device=device, bits=bits, threshold=threshold, sample=sample, seed=seed),
+    )
     paths = find_images(images)
     for path in paths:
         load_image(path, size)  # a damaged picture is found now, not halfway through
     check_writable(out)
 
-    from semcom_app.codecs import CodecOptions, make_codec
     from semcom_app.models.autoencoders import select_device
     from semcom_app.pipeline import send_image
     from semcom_app.progress import progress
 
-    codec_object = make_codec(
-        codec,
-        CodecOptions(vae=vae, device=device, bits=bits, threshold=threshold, sample=sample, seed=seed),
-    )
     target = str(select_device(device))
     link_object = LINKS[link](link_config)
     config = {

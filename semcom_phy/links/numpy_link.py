@@ -22,6 +22,7 @@ from semcom_phy.interleaving import deinterleave, interleave, permutation
 from semcom_phy.links import framing
 from semcom_phy.links.base import LINKS, Frame, LinkStats, ReceivedFrame, Reception
 from semcom_phy.modulation import MODULATIONS, hard_decisions
+from semcom_phy.registry import nearest
 
 INTERLEAVER_SEED = 36212  # both ends derive the same permutation from it and the payload's length
 _MODULATION = MODULATIONS["bpsk"]
@@ -46,8 +47,8 @@ class NumpyLinkConfig:
 
     def __post_init__(self) -> None:
         if self.fec not in framing.FEC_CODES:
-            known = ", ".join(framing.FEC_CODES)
-            raise ConfigurationError(f"unknown fec {self.fec!r}. Known: {known}")
+            known = list(framing.FEC_CODES)
+            raise ConfigurationError(f"unknown fec {self.fec!r}.{nearest(self.fec, known)} Known: {', '.join(known)}")
         if not 0 <= self.seed < 1 << 64:
             raise ConfigurationError(f"seed must be from 0 to 2^64 - 1, not {self.seed}")
 
