@@ -15,8 +15,8 @@ from semcom_phy.errors import ConfigurationError
 def register(app: typer.Typer) -> None:
     """Add the command group."""
     group = typer.Typer(help="Train the embedded models.", no_args_is_help=True)
-    group.callback()(lambda: None)  # keeps "vae" a subcommand while it is the only one
     group.command("vae")(vae)
+    group.command("average")(average)
     app.add_typer(group, name="train")
 
 
@@ -95,4 +95,22 @@ def vae(
 
         result = run(report=report_line)
     typer.echo(f"weights in {out}, {result['parameters']} parameters; figures in {out / 'training.json'}")
+    return 0
+
+
+def average(
+    first: Annotated[Path, typer.Argument(help="Folder of saved weights.")],
+    second: Annotated[Path, typer.Argument(help="Folder of weights trained on from the first.")],
+    data: Annotated[list[Path], typer.Option("--data", help="Folder with the held-out photographs.")],
+    share: Annotated[float, typer.Option(help="Share of the second, 0 to 1.")] = 0.5,
+    holdout_every: Annotated[int, typer.Option(min=0, help="As in `semcom train vae`.")] = 10,
+    out: Annotated[Path, typer.Option("--out", help="Folder for weights and training.json.")] = Path("out/average"),
+) -> int:
+    """Average two trainings of the embedded autoencoder, and measure the result."""
+    from semcom_app.images import check_writable
+    from semcom_app.training.average import average as average_weights
+
+    check_writable(out)
+    average_weights(first, second, share, out, data, holdout_every)
+    typer.echo(f"weights in {out}; figures in {out / 'training.json'}")
     return 0

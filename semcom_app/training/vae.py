@@ -96,13 +96,20 @@ def evaluate(model: CompactAutoencoder, images: Sequence[NDArray[np.uint8]], bit
     return {"psnr_db": float(np.mean(psnr)), "ssim": float(np.mean(similarity))}
 
 
+def evaluate_all(model: CompactAutoencoder, images: Sequence[NDArray[np.uint8]]) -> dict[str, dict[str, float]]:
+    """`evaluate` unquantized and at 8, 4 and 2 bits."""
+    settings = (("unquantized", None), ("8bit", 8), ("4bit", 4), ("2bit", 2))
+    return {name: evaluate(model, images, bits) for name, bits in settings}
+
+
 def _save_checkpoint(path: Path, state: dict[str, object]) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(path)
 
 
-def _load_initial(folder: Path) -> CompactAutoencoder:
+def load_trained(folder: Path) -> CompactAutoencoder:
+    """The embedded network from a folder of saved weights, float32, ready to be trained."""
     model = load_autoencoder(str(folder), "cpu").model
     if not isinstance(model, CompactAutoencoder):
         raise ConfigurationError(f"{folder} holds a {type(model).__name__}; only the embedded network is trained here")
@@ -154,7 +161,7 @@ def train(
         raise ConfigurationError(f"no training image of {config.final_crop} pixels or more in {folders}")
     validation = [centre_crop(p, 256) for p in held_out]
     torch.manual_seed(config.seed)
-    model = CompactAutoencoder(**(architecture or {})) if initial is None else _load_initial(initial)
+    model = CompactAutoencoder(**(architecture or {})) if initial is None else load_trained(initial)
     module: torch.nn.Module = model  # the signature that diffusers gives `to` is not one that can be called
     module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = CompactAutoencoder.from_config(model.config).to(device)
@@ -217,10 +224,7 @@ def train(
         "parameters": sum(p.numel() for p in average.parameters()),
     }
     if validation:
-        result["held_out"] = {
-            name: evaluate(average, validation, bits)
-            for name, bits in (("unquantized", None), ("8bit", 8), ("4bit", 4), ("2bit", 2))
-        }
+        result["held_out"] = evaluate_all(average, validation)
     average.half().save_pretrained(out, safe_serialization=True)
     (out / "training.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
