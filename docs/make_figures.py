@@ -122,7 +122,7 @@ def plot_curves(points: Sequence[dict[str, Any]]) -> None:
             xlabel="Es/N0, dB",
             ylabel="SSIM",
             ylim=(0, 1),
-            title={"awgn": "AWGN", "rayleigh": "Rayleigh, 10 Hz"}[channel],
+            title={"awgn": "AWGN", "rayleigh": "Rayleigh, 10 Hz, interleaved"}[channel],
         )
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc="lower right")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semcom_app.training.images import centre_crop, is_held_out, list_images
-from semcom_app.training.vae import evaluate_all, load_trained
+from semcom_app.training.vae import evaluate_all, load_trained, save_trained
 from semcom_phy.errors import ConfigurationError
 
 
@@ -39,5 +39,5 @@ def average(first: Path, second: Path, share: float, out: Path, data: Sequence[P
         "held_out_images": len(held_out),
         "held_out": evaluate_all(model, held_out) if held_out else None,
     }
-    model.half().save_pretrained(out, safe_serialization=True)
+    save_trained(model, out)
     (out / "training.json").write_text(json.dumps(result, indent=2) + "\n")

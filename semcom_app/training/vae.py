@@ -116,6 +116,14 @@ def load_trained(folder: Path) -> CompactAutoencoder:
     return model.train().requires_grad_(True)
 
 
+def save_trained(model: CompactAutoencoder, out: Path) -> None:
+    """Write weights in half precision and config.json; the latter names no folder of this machine."""
+    model.half().save_pretrained(out, safe_serialization=True)
+    config = json.loads((out / "config.json").read_text())
+    config.pop("_name_or_path", None)
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def _load_checkpoint(
     path: Path,
     model: CompactAutoencoder,
@@ -225,6 +233,6 @@ def train(
     }
     if validation:
         result["held_out"] = evaluate_all(average, validation)
-    average.half().save_pretrained(out, safe_serialization=True)
+    save_trained(average, out)
     (out / "training.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
