@@ -1,0 +1,12 @@
+"""Settings of all tests."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# No deadline: machines are shared and slow at times. In CI the examples are the same at every run; elsewhere each
+# run tries new ones.
+settings.register_profile("project", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.load_profile("project")
