@@ -14,7 +14,7 @@ WINDOW = 11  # side of the Gaussian window (σ = 1.5) of the original definition
 
 @metric("ssim", worst=0.0)
 def ssim(sent: NDArray[np.uint8], received: NDArray[np.uint8]) -> float | None:
-    """Mean SSIM over an 11×11 Gaussian window and the three channels; None for pictures below 11 pixels."""
+    """Mean SSIM, 11×11 Gaussian window, all channels, edges mirrored; None for pictures below 11 pixels."""
     if min(sent.shape[:2]) < WINDOW:
         return None
     x, y = (torch.from_numpy(p.copy()).permute(2, 0, 1)[None].float() / 255.0 for p in (sent, received))

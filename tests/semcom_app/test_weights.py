@@ -68,7 +68,11 @@ def test_a_folder_is_taken_as_it_is_or_by_its_vae(tmp_path: Path) -> None:
         "a/" + "b" * 300,
     ],
 )
-def test_what_can_be_no_weights_is_wrong_usage(spec: str, empty_cache: Path) -> None:
+def test_what_can_be_no_weights_is_wrong_usage(
+    spec: str, empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # where "../x" is surely nothing
     for function in (local_folder, pull):
         with pytest.raises(ConfigurationError, match="no weights named") as caught:
             function(spec)
