@@ -1,4 +1,4 @@
-"""Remake the figures and figure data of the documentation: `make figures` (about ten minutes on two cores).
+"""Remake the figures and figure data of the documentation: `make figures` (a few minutes on two cores).
 
 Writes docs/figures/*.png and *.json beside this file; deterministic in the seeds below.
 """
