@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from semcom_phy.coding.crc import CRC24A, attach, check
-from semcom_phy.coding.decoders import LLR_LIMIT, decode
+from semcom_phy.coding.crc import CRC24A, CRC24B, attach, check
+from semcom_phy.coding.decoders import LLR_LIMIT, DecoderParams, decode
 from semcom_phy.coding.segmentation import (
     SegmentationPlan,
-    block_checks,
     desegment,
     desegment_llrs,
     plan,
@@ -127,9 +126,9 @@ class TurboCode:
             )
         padded = _restore_nulls(received, layout)
 
-        def block_holds(block_bits: Bits) -> npt.NDArray[np.bool_]:
-            # The filler of a single block is leading zeros, which a CRC does not see.
-            return block_checks(block_bits, layout) if layout.crc_length else check(block_bits, CRC24A)
+        # The filler of a single block is leading zeros, which a CRC does not see.
+        block_crc_kind = CRC24B if layout.crc_length else CRC24A
+        params = DecoderParams(self.iterations, block_crc_kind if self.early_stop else None)
 
         blocks: list[Bits] = []
         soft: list[npt.NDArray[np.float32]] = []
@@ -138,14 +137,9 @@ class TurboCode:
         for count, size in layout.groups:
             part = padded[start : start + count * _symbols(size)].reshape(count, size + TAIL_COLUMNS, 3)
             start += part.size
-            output = decode(
-                part.transpose(0, 2, 1),
-                self.iterations,
-                self.algorithm,
-                self.backend,
-                block_holds if self.early_stop else None,
-            )
+            output = decode(part.transpose(0, 2, 1), params, self.algorithm, self.backend)
             blocks.extend(output.bits)
+            assert output.llrs is not None  # params asks for them
             soft.extend(output.llrs)
             iterations.append(output.iterations)
             # K bits cannot follow from fewer than K observations, but an erased block decodes to zeros,

@@ -1,4 +1,4 @@
-"""Reference turbo decoder: log-MAP (BCJR) in float64 NumPy, vectorised over blocks.
+"""Reference turbo decoder: BCJR in float64 NumPy, vectorised over blocks, for every algorithm.
 
 The trellis of `semcom_phy.coding.turbo` is a row of four butterflies: the states (2j, 2j+1) lead to
 (j, j+4), and the four branches of butterfly j carry only two metrics, +γ_j and −γ_j (two branches into or
@@ -17,9 +17,20 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from semcom_phy.coding.decoders.interface import DECODERS, MAX_LOG_SCALE, DecoderOutput, StopRule
+from semcom_phy.coding.decoders.interface import (
+    DECODERS,
+    LINEAR_OFFSET,
+    MAX_LOG_SCALE,
+    TABLE_STEP,
+    DecoderOutput,
+    DecoderParams,
+    finished,
+    sanitised,
+    table_thresholds,
+)
 from semcom_phy.coding.qpp import qpp_interleaver
-from semcom_phy.coding.turbo import INPUT_BIT, MEMORY, NEXT_STATE, PARITY_BIT, STATES
+from semcom_phy.coding.turbo import INPUT_BIT, MEMORY, NEXT_STATE, PARITY_BIT, STATES, TAIL_COLUMNS
+from semcom_phy.errors import ConfigurationError
 
 Array = npt.NDArray[np.float64]
 
@@ -62,7 +73,21 @@ _TAIL_SIGNS: Final = _tail_signs()
 _BRANCHES: Final = (_branches(0), _branches(1))
 
 
-def _state_metrics(u_half: Array, p_half: Array, tail: Array, exact: bool) -> Array:
+def _correct(distance: Array, algorithm: str) -> None:
+    """Turn −|a − b|, in place, into max*(a, b) − max(a, b)."""
+    if algorithm == "log-map":
+        np.exp(distance, out=distance)
+        distance += 1.0
+        np.log(distance, out=distance)
+    elif algorithm == "linear-log-map":
+        distance *= 0.25
+        distance += LINEAR_OFFSET
+        np.maximum(distance, 0.0, out=distance)
+    else:
+        distance[:] = TABLE_STEP * sum((distance > -d).astype(np.float64) for d in table_thresholds())
+
+
+def _state_metrics(u_half: Array, p_half: Array, tail: Array, algorithm: str) -> Array:
     """Run both recursions; return (K, 8, 2, B): [t, s, 0] = α_t(s), [t, rev(s), 1] = β_(K−t)(s)."""
     steps, batch = u_half.shape
     metrics = np.empty((steps, STATES, 2, batch))
@@ -95,29 +120,34 @@ def _state_metrics(u_half: Array, p_half: Array, tail: Array, exact: bool) -> Ar
             np.add(first[t - 1], g, out=via_first)
             np.subtract(second[t - 1], g, out=via_second)
             np.maximum(via_first, via_second, out=metric)
-            if exact:
+            if algorithm != "max-log":
                 np.subtract(via_first, via_second, out=via_first)
                 np.copysign(via_first, -1.0, out=via_first)
-                np.exp(via_first, out=via_first)
-                via_first += 1.0
-                np.log(via_first, out=via_first)
+                _correct(via_first, algorithm)
                 metric += via_first
             if t % _RENORMALISE == 0:
                 metrics[t] -= metrics[t, 0].copy()
     return metrics
 
 
-def _log_sum(terms: Array, exact: bool) -> Array:
-    """max* over axis 1."""
-    largest = terms.max(axis=1)
-    if not exact:
-        return largest
-    terms -= largest[:, None]
-    np.exp(terms, out=terms)
-    return largest + np.log(terms.sum(axis=1))
+def _log_sum(terms: Array, algorithm: str) -> Array:
+    """max* over axis 1 (eight terms); the approximations are not associative and are taken pairwise."""
+    if algorithm == "max-log":
+        return terms.max(axis=1)
+    if algorithm == "log-map":
+        largest = terms.max(axis=1)
+        terms -= largest[:, None]
+        np.exp(terms, out=terms)
+        return largest + np.log(terms.sum(axis=1))
+    while terms.shape[1] > 1:
+        left, right = terms[:, 0::2], terms[:, 1::2]
+        correction = -np.abs(left - right)
+        _correct(correction, algorithm)
+        terms = np.maximum(left, right) + correction
+    return terms[:, 0]
 
 
-def _extrinsic(u_llr: Array, p_llr: Array, tail: Array, exact: bool) -> Array:
+def _extrinsic(u_llr: Array, p_llr: Array, tail: Array, algorithm: str) -> Array:
     """One constituent decoding: what the code alone says about each input bit, (K, B).
 
     `u_llr` (K, B): channel plus a-priori LLRs of the input bits; `p_llr` (K, B): those of the parity bits;
@@ -125,7 +155,7 @@ def _extrinsic(u_llr: Array, p_llr: Array, tail: Array, exact: bool) -> Array:
     """
     steps, batch = u_llr.shape
     p_half = 0.5 * p_llr
-    metrics = _state_metrics(0.5 * u_llr, p_half, tail, exact)
+    metrics = _state_metrics(0.5 * u_llr, p_half, tail, algorithm)
     alpha, beta = metrics[:, :, 0], metrics[::-1, :, 1]  # beta[k] belongs to time k + 1
     result = np.empty((steps, batch))
     stride = max(1, _LLR_CHUNK // (STATES * batch))
@@ -133,18 +163,18 @@ def _extrinsic(u_llr: Array, p_llr: Array, tail: Array, exact: bool) -> Array:
         part = slice(start, start + stride)
         parity = p_half[part, None, :]
         sums = [
-            _log_sum(alpha[part][:, state] + beta[part][:, following] + sign * parity, exact)
+            _log_sum(alpha[part][:, state] + beta[part][:, following] + sign * parity, algorithm)
             for state, following, sign in _BRANCHES
         ]
         np.subtract(sums[1], sums[0], out=result[part])
     return result
 
 
-def _decode_batch(llrs: npt.NDArray[np.floating], iterations: int, exact: bool, stop: StopRule | None) -> DecoderOutput:
+def _decode_batch(llrs: npt.NDArray[np.floating], params: DecoderParams, algorithm: str) -> DecoderOutput:
     batch, _, columns = llrs.shape
-    size = columns - 4
+    size = columns - TAIL_COLUMNS
     interleaver = qpp_interleaver(size)
-    scale = 1.0 if exact else MAX_LOG_SCALE
+    scale = MAX_LOG_SCALE if algorithm == "max-log" else 1.0
 
     # Time first, blocks last, so that each step of the recursions works on contiguous memory.
     streams = np.ascontiguousarray(llrs.transpose(1, 2, 0), dtype=np.float64)
@@ -154,61 +184,56 @@ def _decode_batch(llrs: npt.NDArray[np.floating], iterations: int, exact: bool, 
 
     posterior = np.empty((batch, size), np.float32)
     bits = np.empty((batch, size), np.uint8)
-    used = np.full(batch, iterations, np.int32)
+    used = np.full(batch, params.iterations, np.int32)
     active = np.arange(batch)
     prior: Array = np.zeros((size, batch))
+    previous: npt.NDArray[np.uint8] | None = None
 
-    for iteration in range(1, iterations + 1):
+    for iteration in range(1, params.iterations + 1):
         known = systematic + prior
-        from_first = _extrinsic(known, parity, tail, exact)
+        from_first = _extrinsic(known, parity, tail, algorithm)
         from_first *= scale
         known = (systematic + from_first)[interleaver]
-        from_second = _extrinsic(known, parity_interleaved, tail_interleaved, exact)
+        from_second = _extrinsic(known, parity_interleaved, tail_interleaved, algorithm)
         prior = np.empty_like(from_second)
         prior[interleaver] = from_second
         prior *= scale
 
-        last = iteration == iterations
-        if stop is None and not last:
+        last = iteration == params.iterations
+        if params.early_stop is None and not last:
             continue
         total = systematic + from_first + prior
         decided = np.ascontiguousarray((total > 0.0).T).astype(np.uint8)
-        finished = np.ones(len(active), np.bool_) if last or stop is None else stop(decided)
-        if not finished.any():
-            continue
-        done = active[finished]
-        posterior[done] = total.T[finished]
-        bits[done] = decided[finished]
-        used[done] = iteration
-        if finished.all():
+        done = np.ones(len(active), np.bool_) if last else finished(params.early_stop, decided, previous)
+        posterior[active[done]] = total.T[done]
+        bits[active[done]] = decided[done]
+        used[active[done]] = iteration
+        if done.all():
             break
-        keep = ~finished
-        active = active[keep]
+        keep = ~done
+        active, previous = active[keep], decided[keep]
         systematic, parity, parity_interleaved, tail, tail_interleaved, prior = (
             np.ascontiguousarray(a[:, keep])
             for a in (systematic, parity, parity_interleaved, tail, tail_interleaved, prior)
         )
-    return DecoderOutput(posterior, bits, used)
+    return DecoderOutput(bits, posterior if params.posterior else None, used)
 
 
 @DECODERS.register("numpy")
-def decode_numpy(
-    llrs: npt.NDArray[np.floating],
-    iterations: int,
-    algorithm: str,
-    stop: StopRule | None,
-) -> DecoderOutput:
-    """Decode (B, 3, K + 4) LLRs in float64, at most `MAX_BATCH` blocks at a time; see `Decoder`."""
-    batch, _, columns = llrs.shape
+def decode_numpy(llrs: npt.NDArray, params: DecoderParams, algorithm: str) -> DecoderOutput:
+    """Decode (B, 3, K + 4) LLRs in float64, at most `MAX_BATCH` blocks at a time; see `Decoder`.
+
+    Every block is decoded in one piece and on one core, whatever `params.windows` and `params.threads` say.
+    """
+    if params.arithmetic not in ("auto", "float64"):
+        raise ConfigurationError(f"the numpy decoder calculates in float64, not {params.arithmetic}")
+    clean = sanitised(llrs)
     parts = [
-        _decode_batch(llrs[start : start + MAX_BATCH], iterations, algorithm == "log-map", stop)
-        for start in range(0, batch, MAX_BATCH)
+        _decode_batch(clean[start : start + MAX_BATCH], params, algorithm) for start in range(0, len(clean), MAX_BATCH)
     ]
-    if not parts:
-        empty = (0, columns - 4)
-        return DecoderOutput(np.empty(empty, np.float32), np.empty(empty, np.uint8), np.empty(0, np.int32))
+    llr_parts = [part.llrs for part in parts if part.llrs is not None]
     return DecoderOutput(
-        np.concatenate([part.llrs for part in parts]),
         np.concatenate([part.bits for part in parts]),
+        np.concatenate(llr_parts) if params.posterior else None,
         np.concatenate([part.iterations for part in parts]),
     )

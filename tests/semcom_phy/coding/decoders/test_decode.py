@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binom, binomtest
 
 from semcom_phy.coding.crc import CRC24B, attach, check
-from semcom_phy.coding.decoders import DECODERS, LLR_LIMIT, decode
+from semcom_phy.coding.decoders import ALGORITHMS, DECODERS, LLR_LIMIT, DecoderParams, decode
 from semcom_phy.coding.decoders.numpy_log_map import MAX_BATCH
 from semcom_phy.coding.qpp import BLOCK_SIZES, qpp_interleaver
 from semcom_phy.coding.turbo import encode
@@ -85,7 +85,7 @@ def turbo_by_bcjr(llrs: np.ndarray, iterations: int) -> np.ndarray:
 def test_log_map_equals_probability_domain_bcjr(iterations: int) -> None:
     coded = encode(random_blocks(4, 40, 1))
     llrs = awgn_llrs(coded, 0.0, np.random.default_rng(2))
-    output = decode(llrs, iterations=iterations, backend="numpy")
+    output = decode(llrs, DecoderParams(iterations), backend="numpy")
     for row, block in zip(output.llrs, llrs, strict=True):
         expected = turbo_by_bcjr(block, iterations)
         # The output is float32; the rest of the tolerance is 1e-6.
@@ -95,11 +95,11 @@ def test_log_map_equals_probability_domain_bcjr(iterations: int) -> None:
 # --- properties ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("algorithm", ["log-map", "max-log"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("size", [40, 48, 72, 112, 344, 504, 512, 528, 1056, 1504, 2112])
 def test_noiseless_decoding_is_exact(size: int, algorithm: str) -> None:
     blocks = random_blocks(3, size, size)
-    output = decode(4.0 * encode(blocks) - 2.0, iterations=2, algorithm=algorithm)
+    output = decode(4.0 * encode(blocks) - 2.0, DecoderParams(2), algorithm=algorithm)
     np.testing.assert_array_equal(output.bits, blocks)
     assert output.llrs.dtype == np.float32
     assert output.bits.dtype == np.uint8
@@ -111,23 +111,23 @@ def test_noiseless_decoding_is_exact(size: int, algorithm: str) -> None:
 @pytest.mark.parametrize("size", BLOCK_SIZES)
 def test_noiseless_decoding_is_exact_at_every_size(size: int) -> None:
     blocks = random_blocks(2, size, size)
-    np.testing.assert_array_equal(decode(4.0 * encode(blocks) - 2.0, iterations=1).bits, blocks)
+    np.testing.assert_array_equal(decode(4.0 * encode(blocks) - 2.0, DecoderParams(1)).bits, blocks)
 
 
-@pytest.mark.parametrize("algorithm", ["log-map", "max-log"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_errors_of_the_channel_are_corrected(algorithm: str) -> None:
     blocks = random_blocks(6, 1024, 7)
     llrs = awgn_llrs(encode(blocks), 2.0, np.random.default_rng(8))
     assert ((llrs[:, 0, :1024] > 0) != blocks).mean() > 0.05
-    np.testing.assert_array_equal(decode(llrs, iterations=6, algorithm=algorithm).bits, blocks)
+    np.testing.assert_array_equal(decode(llrs, DecoderParams(6), algorithm=algorithm).bits, blocks)
 
 
 def test_a_block_decodes_alike_alone_and_in_a_batch() -> None:
     blocks = random_blocks(MAX_BATCH + 3, 64, 9)
     llrs = awgn_llrs(encode(blocks), 0.0, np.random.default_rng(10))
-    together = decode(llrs, iterations=3)
+    together = decode(llrs, DecoderParams(3))
     for index in (0, 1, MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 2):
-        alone = decode(llrs[index : index + 1], iterations=3)
+        alone = decode(llrs[index : index + 1], DecoderParams(3))
         np.testing.assert_array_equal(alone.bits[0], together.bits[index])
         np.testing.assert_allclose(alone.llrs[0], together.llrs[index], rtol=1e-6, atol=1e-9)
 
@@ -138,7 +138,7 @@ def test_scaling_of_max_log_is_linear() -> None:
     np.testing.assert_allclose(decode(4.0 * llrs, algorithm="max-log").llrs, 4.0 * once, rtol=1e-5)
 
 
-@pytest.mark.parametrize("algorithm", ["log-map", "max-log"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_nothing_received_gives_zeros(algorithm: str) -> None:
     for nothing in (np.zeros((2, 3, 44)), np.full((2, 3, 44), np.nan, np.float32)):
         output = decode(nothing, algorithm=algorithm)
@@ -166,16 +166,16 @@ def test_nan_is_an_erasure_and_infinity_is_clipped() -> None:
 def test_mixed_huge_and_tiny_llrs_stay_finite() -> None:
     rng = np.random.default_rng(15)
     llrs = rng.standard_normal((4, 3, 132)) * 10.0 ** rng.uniform(-300, 300, (4, 3, 132))
-    for algorithm in ("log-map", "max-log"):
-        assert np.isfinite(decode(llrs, iterations=8, algorithm=algorithm).llrs).all()
+    for algorithm in ALGORITHMS:
+        assert np.isfinite(decode(llrs, DecoderParams(8), algorithm=algorithm).llrs).all()
 
 
 def test_early_stop_gives_the_bits_of_the_full_run_when_the_crc_holds() -> None:
     payload = random_blocks(40, 1000, 16)
     blocks = attach(payload, CRC24B)
     llrs = awgn_llrs(encode(blocks), 0.8, np.random.default_rng(17))
-    full = decode(llrs, iterations=8)
-    early = decode(llrs, iterations=8, stop=lambda bits: check(bits, CRC24B))
+    full = decode(llrs, DecoderParams(8))
+    early = decode(llrs, DecoderParams(8, early_stop=CRC24B))
     passed = check(early.bits, CRC24B)
     assert passed.sum() > 20
     assert len(np.unique(early.iterations)) > 2, "the case must make blocks leave at different times"
@@ -184,8 +184,33 @@ def test_early_stop_gives_the_bits_of_the_full_run_when_the_crc_holds() -> None:
     assert (early.iterations[~passed] == 8).all()
     # A block that left early carries what a run of that many iterations gives.
     for index in np.flatnonzero(passed)[:5]:
-        alone = decode(llrs[index : index + 1], iterations=int(early.iterations[index]))
+        alone = decode(llrs[index : index + 1], DecoderParams(int(early.iterations[index])))
         np.testing.assert_allclose(early.llrs[index], alone.llrs[0], rtol=1e-6, atol=1e-9)
+
+
+def test_agreement_stops_when_an_iteration_repeats_the_decisions() -> None:
+    blocks = random_blocks(20, 512, 21)
+    llrs = awgn_llrs(encode(blocks), 1.5, np.random.default_rng(22))
+    output = decode(llrs, DecoderParams(8, early_stop="agreement"))
+    assert 2 <= output.iterations.min() < output.iterations.max()
+    for index, used in enumerate(output.iterations):
+        runs = [decode(llrs[index : index + 1], DecoderParams(n)).bits for n in range(1, used + 1)]
+        repeats = [bool((a == b).all()) for a, b in zip(runs, runs[1:], strict=False)]
+        assert not any(repeats[:-1])
+        assert repeats[-1] or used == 8
+        np.testing.assert_array_equal(output.bits[index], runs[-1][0])
+
+
+def test_a_list_of_batches_gives_the_list_of_results() -> None:
+    groups = [awgn_llrs(encode(random_blocks(2, size, 23)), 1.0, np.random.default_rng(24)) for size in (40, 512, 64)]
+    for output, llrs in zip(decode(groups), groups, strict=True):
+        alone = decode(llrs)
+        np.testing.assert_array_equal(output.bits, alone.bits)
+        np.testing.assert_array_equal(output.llrs, alone.llrs)
+
+
+def test_posterior_llrs_only_when_wanted() -> None:
+    assert decode(np.ones((1, 3, 44)), DecoderParams(posterior=False)).llrs is None
 
 
 def test_float32_input_and_empty_batch() -> None:
@@ -209,8 +234,14 @@ def test_bad_requests() -> None:
         decode(llrs, backend="nunpy")
     with pytest.raises(ConfigurationError, match=r"'logmap'.*'log-map'"):
         decode(llrs, algorithm="logmap")
-    with pytest.raises(ConfigurationError, match="at least 1 iteration"):
-        decode(llrs, iterations=0)
+    with pytest.raises(ConfigurationError, match="1 to 1000 iterations"):
+        DecoderParams(0)
+    with pytest.raises(ConfigurationError, match="stop rule"):
+        DecoderParams(early_stop="crc")
+    with pytest.raises(ConfigurationError, match=r"'int61'.*'int16'"):
+        DecoderParams(arithmetic="int61")
+    with pytest.raises(ConfigurationError, match="float64, not int16"):
+        decode(llrs, DecoderParams(arithmetic="int16"), backend="numpy")
     for wrong in (np.zeros((3, 44)), np.zeros((1, 2, 44)), np.zeros((1, 3, 45)), np.zeros((1, 3, 44), complex)):
         with pytest.raises(ConfigurationError, match="shape"):
             decode(wrong)
@@ -233,7 +264,7 @@ def frame_errors(blocks: int, ebn0_db: float, algorithm: str) -> int:
     for _ in range(blocks // MAX_BATCH):
         sent = rng.integers(0, 2, (MAX_BATCH, 6144), dtype=np.uint8)
         llrs = awgn_llrs(encode(sent), ebn0_db, rng)
-        decided = decode(llrs, iterations=6, algorithm=algorithm, backend="numpy").bits
+        decided = decode(llrs, DecoderParams(6), algorithm=algorithm, backend="numpy").bits
         errors += int((decided != sent).any(axis=1).sum())
     print(f"{algorithm}, Eb/N0 {ebn0_db} dB: {errors}/{blocks} = {errors / blocks:.4f}")
     return errors
