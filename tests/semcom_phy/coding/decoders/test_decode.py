@@ -1,3 +1,4 @@
+import itertools
 import math
 from pathlib import Path
 
@@ -195,7 +196,7 @@ def test_agreement_stops_when_an_iteration_repeats_the_decisions() -> None:
     assert 2 <= output.iterations.min() < output.iterations.max()
     for index, used in enumerate(output.iterations):
         runs = [decode(llrs[index : index + 1], DecoderParams(n)).bits for n in range(1, used + 1)]
-        repeats = [bool((a == b).all()) for a, b in zip(runs, runs[1:], strict=False)]
+        repeats = [bool((a == b).all()) for a, b in itertools.pairwise(runs)]
         assert not any(repeats[:-1])
         assert repeats[-1] or used == 8
         np.testing.assert_array_equal(output.bits[index], runs[-1][0])
