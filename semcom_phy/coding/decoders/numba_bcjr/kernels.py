@@ -1,0 +1,430 @@
+"""The decoder: windows, constituent decodings, iterations over a tile of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, types
+from numba.extending import overload
+
+from semcom_phy.coding.decoders.numba_bcjr.arithmetic import (
+    channel_limit,
+    channel_scale,
+    columns_of,
+    decided,
+    interval,
+    join,
+    known_state,
+    limited,
+    neutral,
+    normalised,
+    received,
+    rounds,
+    state_metric,
+)
+from semcom_phy.coding.decoders.numba_bcjr.host import FEATURES
+from semcom_phy.coding.decoders.numba_bcjr.recursions import (
+    KERNEL,
+    STATES,
+    STEP,
+    backward_step,
+    extrinsic,
+    forward_step,
+    load_states,
+    store_states,
+)
+from semcom_phy.coding.decoders.numba_bcjr.vectors import (
+    load,
+    load_transposed,
+    permute_for,
+    splat,
+    store,
+    store_transposed,
+)
+from semcom_phy.coding.decoders.numba_bcjr.windows import ACQUISITION
+
+permute = permute_for(FEATURES)
+
+NO_STOP, STOP_BY_CRC, STOP_BY_AGREEMENT = 0, 1, 2
+
+
+class Seams(NamedTuple):
+    """State metrics where windows meet, for one constituent code, all flat and of the arithmetic's dtype.
+
+    `alpha`, `beta` (P/Q·8·L,): what enters each window at its beginning and at its end. `ends` (2·8·L,): α at the
+    beginning of a block in the block's first lane, and β at its end in the last one.
+    """
+
+    alpha: npt.NDArray
+    beta: npt.NDArray
+    ends: npt.NDArray
+
+
+class Workspace(NamedTuple):
+    """Memory of one thread. R rows of L lanes, all flat, of the arithmetic's dtype unless stated.
+
+    `systematic`, `parity`, `parity_interleaved`, `extrinsics`, `posterior`: (R·L,). `alphas` (W·8·L,), `inputs` (W·L,):
+    what the forward run of a window leaves for the backward run. `bits` uint8 and `llrs` float32 (L/Q·K,): the decisions on the blocks of a tile; `previous` uint8: those of the iteration before.
+    """
+
+    systematic: npt.NDArray
+    parity: npt.NDArray
+    parity_interleaved: npt.NDArray
+    extrinsics: npt.NDArray
+    posterior: npt.NDArray
+    alphas: npt.NDArray
+    inputs: npt.NDArray
+    bits: npt.NDArray[np.uint8]
+    llrs: npt.NDArray[np.float32]
+    previous: npt.NDArray[np.uint8]
+
+
+# --- the order of the trellis steps: natural (None) or interleaved (an `Interleaver`) -----------------------
+
+
+def row_of(order, k):
+    """Row in which the bit of step k lies."""
+    raise NotImplementedError
+
+
+def to_trellis(value, order, k, lanes):
+    """Bring a row of bits into the lanes in which the trellis wants them at step k."""
+    raise NotImplementedError
+
+
+def from_trellis(value, order, k, lanes):
+    """Undo `to_trellis`."""
+    raise NotImplementedError
+
+
+_INLINE: dict[str, Any] = {"jit_options": {"forceinline": True, "nogil": True, "error_model": "numpy"}}
+
+
+@overload(row_of, **_INLINE)
+def _row_of(order, k):
+    if isinstance(order, types.NoneType):
+        return lambda order, k: k
+    return lambda order, k: order.rows[k]
+
+
+def _permutes(order: Any) -> bool:
+    return not isinstance(order, types.NoneType) and not isinstance(order[1], types.NoneType)
+
+
+@overload(to_trellis, **_INLINE)
+def _to_trellis(value, order, k, lanes):
+    if _permutes(order):
+        return lambda value, order, k, lanes: permute(value, order.gather, k * lanes)
+    return lambda value, order, k, lanes: value
+
+
+@overload(from_trellis, **_INLINE)
+def _from_trellis(value, order, k, lanes):
+    if _permutes(order):
+        return lambda value, order, k, lanes: permute(value, order.scatter, k * lanes)
+    return lambda value, order, k, lanes: value
+
+
+# --- one constituent decoding ------------------------------------------------------------------------------
+
+
+@njit(**STEP)
+def input_at(ar, order, work, k, lanes):
+    """What is known about the input bit of step k from elsewhere: channel and the other constituent decoder."""
+    row = row_of(order, k) * lanes
+    known = join(ar, load(ar, work.systematic, row), load(ar, work.extrinsics, row))
+    return to_trellis(known, order, k, lanes)
+
+
+@njit(**STEP)
+def decode_window(ar, order, work, parity, seams, geometry, window, wants_posterior):
+    """Run α forward over a window, then β backward with the extrinsic values.
+
+    α and β are normalised at every `interval`-th step of the window: where α is fresh, β is a step old, and
+    vice versa (see the ranges in `arithmetic`).
+    """
+    lanes, steps = geometry.lanes, geometry.steps
+    first = window * steps
+    at = window * STATES * lanes
+    mask = interval(ar) - 1
+
+    alpha = load_states(ar, seams.alpha, at, lanes)
+    for k in range(steps):
+        store_states(work.alphas, k * STATES * lanes, lanes, alpha)
+        u = input_at(ar, order, work, first + k, lanes)
+        store(work.inputs, k * lanes, u)
+        alpha = forward_step(ar, alpha, u, load(ar, parity, (first + k) * lanes))
+        if (k + 1) & mask == 0:
+            alpha = normalised(ar, alpha)
+
+    beta = load_states(ar, seams.beta, at, lanes)
+    for back in range(steps):
+        k = steps - 1 - back
+        u = load(ar, work.inputs, k * lanes)
+        p = load(ar, parity, (first + k) * lanes)
+        e = limited(ar, extrinsic(ar, load_states(ar, work.alphas, k * STATES * lanes, lanes), beta, p))
+        beta = backward_step(ar, beta, u, p)
+        if k & mask == 0:
+            beta = normalised(ar, beta)
+        row = row_of(order, first + k) * lanes
+        store(work.extrinsics, row, from_trellis(e, order, first + k, lanes))
+        if wants_posterior:
+            store(work.posterior, row, from_trellis(join(ar, e, u), order, first + k, lanes))
+
+
+@njit(**STEP)
+def acquire(ar, order, work, parity, seams, geometry, window, neighbours):
+    """Estimate α at the end and β at the beginning of a window, by short runs that start from nothing known.
+
+    They are what enters the following window and the one before: of the same lane, or of the neighbouring lane
+    where the lane's own windows end.
+    """
+    lanes, steps = geometry.lanes, geometry.steps
+    first = window * steps
+    part = STATES * lanes
+    mask = interval(ar) - 1
+    run = min(ACQUISITION, steps)
+    z = neutral(ar)
+
+    alpha = normalised(ar, (z, z, z, z, z, z, z, z))
+    for k in range(steps - run, steps):
+        u = input_at(ar, order, work, first + k, lanes)
+        alpha = forward_step(ar, alpha, u, load(ar, parity, (first + k) * lanes))
+        if (k + 1) & mask == 0:
+            alpha = normalised(ar, alpha)
+    alpha = normalised(ar, alpha)
+    if window + 1 < geometry.windows:
+        store_states(seams.alpha, (window + 1) * part, lanes, alpha)
+    else:
+        store_states(seams.alpha, 0, lanes, permuted_states(alpha, neighbours, 0))
+
+    beta = normalised(ar, (z, z, z, z, z, z, z, z))
+    for back in range(run):
+        k = run - 1 - back
+        u = input_at(ar, order, work, first + k, lanes)
+        beta = backward_step(ar, beta, u, load(ar, parity, (first + k) * lanes))
+        if k & mask == 0:
+            beta = normalised(ar, beta)
+    beta = normalised(ar, beta)
+    if window > 0:
+        store_states(seams.beta, (window - 1) * part, lanes, beta)
+    else:
+        store_states(seams.beta, (geometry.windows - 1) * part, lanes, permuted_states(beta, neighbours, lanes))
+
+
+@njit(**STEP)
+def permuted_states(states, lanes, at):
+    """Permute the lanes of eight state metrics."""
+    return (
+        permute(states[0], lanes, at),
+        permute(states[1], lanes, at),
+        permute(states[2], lanes, at),
+        permute(states[3], lanes, at),
+        permute(states[4], lanes, at),
+        permute(states[5], lanes, at),
+        permute(states[6], lanes, at),
+        permute(states[7], lanes, at),
+    )
+
+
+@njit(**STEP)
+def set_ends(seams, geometry):
+    """Set α at the first window of each block and β at its last one to what is known of the block's ends."""
+    lanes, shared = geometry.lanes, geometry.shared
+    last = (geometry.windows - 1) * STATES * lanes
+    for row in range(0, STATES * lanes, lanes):
+        for head in range(row, row + lanes, shared):
+            foot = head + shared - 1
+            seams.alpha[head] = seams.ends[head]
+            seams.beta[last + foot] = seams.ends[STATES * lanes + foot]
+
+
+@njit(**STEP)
+def decode_constituent(ar, order, work, parity, seams, geometry, neighbours, wants_posterior):
+    """Decode one constituent code of all blocks of a tile."""
+    if geometry.steps < geometry.size:
+        for window in range(geometry.windows):
+            acquire(ar, order, work, parity, seams, geometry, window, neighbours)
+        set_ends(seams, geometry)
+    for window in range(geometry.windows):
+        decode_window(ar, order, work, parity, seams, geometry, window, wants_posterior)
+
+
+# --- a tile: the blocks that share vectors -------------------------------------------------------------------
+
+
+@njit(**KERNEL)
+def tail_metrics(ar, llrs, at, metrics):
+    """Write to `metrics` (8,) float64, in units, the β at step K that the tail of one constituent code gives.
+
+    From `at` on `llrs` has x and z of the three tail steps. A state has one path to state 0: zeros enter the
+    register, so the input of a step is s2 ^ s3 and its parity s1 ^ s3.
+    """
+    scale, limit = channel_scale(ar), channel_limit(ar)
+    for state in range(STATES):
+        s1, s2, s3 = state >> 2 & 1, state >> 1 & 1, state & 1
+        total = 0.0
+        for step in range(3):
+            for sent, bit in ((at + 2 * step, s2 ^ s3), (at + 2 * step + 1, s1 ^ s3)):
+                llr = llrs[sent] * scale
+                if bit and not np.isnan(llr):
+                    total += np.rint(min(max(llr, -limit), limit)) if rounds(ar) else min(max(llr, -limit), limit)
+            s1, s2, s3 = 0, s1, s2
+        metrics[state] = total
+
+
+@njit(**KERNEL)
+def load_tails(ar, llrs, blocks, geometry, first_seams, second_seams):
+    """Set what is known of both ends of every block: α is state 0 for certain, β follows from the tail bits.
+
+    The twelve tail bits are multiplexed over the three streams (§5.1.3.2.2): column by column they are the
+    x and z of the first encoder's three steps, then those of the second's.
+    """
+    lanes, size = geometry.lanes, geometry.size
+    tail = np.empty(12, np.float64)
+    metrics = np.empty(STATES, np.float64)
+    for number in range(lanes // geometry.shared):
+        start = blocks[number] * 3 * (size + 4)
+        for position in range(12):
+            tail[position] = llrs[start + (position % 3) * (size + 4) + size + position // 3]
+        for code in range(2):
+            seams = first_seams if code == 0 else second_seams
+            tail_metrics(ar, tail, 6 * code, metrics)
+            head = number * geometry.shared
+            foot = head + geometry.shared - 1
+            for state in range(STATES):
+                seams.ends[state * lanes + head] = known_state(ar, state == 0)
+                seams.ends[(STATES + state) * lanes + foot] = state_metric(ar, metrics[state], metrics)
+    set_ends(first_seams, geometry)
+    set_ends(second_seams, geometry)
+
+
+@njit(**KERNEL)
+def load_tile(ar, llrs, starts, geometry, work):
+    """Bring the channel LLRs of a tile into vectors; `starts` (L,) int64: where each lane's first stream begins."""
+    lanes, rows, stream = geometry.lanes, geometry.rows, geometry.size + 4
+    count = columns_of(ar)
+    scale, limit = channel_scale(ar), channel_limit(ar)
+    for chunk in range(0, rows, count):
+        # The last chunk ends with the rows; it may overlap the one before.
+        column = min(chunk, rows - count)
+        load_transposed(ar, work.systematic, column * lanes, llrs, starts, column, scale, limit)
+        load_transposed(ar, work.parity, column * lanes, llrs, starts, stream + column, scale, limit)
+        load_transposed(ar, work.parity_interleaved, column * lanes, llrs, starts, 2 * stream + column, scale, limit)
+    neither = received(ar, splat(ar, 0))
+    for row in range(0, rows * lanes, lanes):
+        store(work.systematic, row, received(ar, load(ar, work.systematic, row)))
+        store(work.parity, row, received(ar, load(ar, work.parity, row)))
+        store(work.parity_interleaved, row, received(ar, load(ar, work.parity_interleaved, row)))
+        store(work.extrinsics, row, neither)
+
+
+@njit(**KERNEL)
+def store_tile(ar, geometry, work, places):
+    """Write the tile's decisions to ``work.bits`` and ``work.llrs``; `places` (L,) int64: where a lane's rows begin."""
+    lanes, rows = geometry.lanes, geometry.rows
+    count = columns_of(ar)
+    unit = np.float32(1.0 / channel_scale(ar))
+    for row in range(0, rows * lanes, lanes):
+        store(work.posterior, row, decided(ar, load(ar, work.posterior, row)))
+    for chunk in range(0, rows, count):
+        column = min(chunk, rows - count)
+        store_transposed(ar, work.posterior, column * lanes, work.bits, work.llrs, places, column, unit)
+
+
+@njit(**KERNEL)
+def crc_holds(bits, start, stop, table, length):
+    """Tell whether the bits of a block end with their CRC; (stop − start) is a multiple of 8."""
+    remainder = np.uint32(0)
+    shift = np.uint32(length - 8)
+    mask = np.uint32((1 << length) - 1)
+    for at in range(start, stop, 8):
+        octet = np.uint32(0)
+        for bit in range(8):
+            octet = octet << np.uint32(1) | np.uint32(bits[at + bit])
+        if at < stop - length:
+            index = (remainder >> shift ^ octet) & np.uint32(0xFF)
+            remainder = (remainder << np.uint32(8) ^ table[index]) & mask
+        else:
+            # What remains of the register must be what was received.
+            if (remainder >> shift & np.uint32(0xFF)) != octet:
+                return False
+            remainder = (remainder << np.uint32(8)) & mask
+    return True
+
+
+@njit(**KERNEL)
+def decode_tiles(
+    ar,
+    llrs,
+    first,
+    last,
+    geometry,
+    order,
+    neighbours,
+    iterations,
+    stop,
+    table,
+    length,
+    work,
+    first_seams,
+    second_seams,
+    bits,
+    soft,
+    used,
+):
+    """Decode blocks `first` … `last` − 1 of the batch, as many at a time as share a vector.
+
+    `llrs` flat float32 of (B, 3, K + 4); results go to `bits` (B·K,) uint8, `soft` (B·K,) float32 (empty: not wanted) and
+    `used` (B,) int32. `stop`: `NO_STOP`, `STOP_BY_CRC` (with its `table` and `length`) or `STOP_BY_AGREEMENT`.
+    """
+    lanes, size, shared = geometry.lanes, geometry.size, geometry.shared
+    abreast = lanes // shared
+    blocks = np.empty(abreast, np.int64)
+    starts = np.empty(lanes, np.int64)
+    places = np.empty(lanes, np.int64)
+    finished = np.empty(abreast, np.bool_)
+    for tile in range(first, last, abreast):
+        valid = min(abreast, last - tile)
+        for number in range(abreast):
+            # Lanes without a block of their own repeat the first one.
+            blocks[number] = tile + number if number < valid else tile
+            finished[number] = number >= valid
+            for q in range(shared):
+                starts[number * shared + q] = blocks[number] * 3 * (size + 4) + q * geometry.rows
+                places[number * shared + q] = number * size + q * geometry.rows
+        load_tile(ar, llrs, starts, geometry, work)
+        load_tails(ar, llrs, blocks, geometry, first_seams, second_seams)
+        left = valid
+        for iteration in range(1, iterations + 1):
+            final = iteration == iterations
+            looks = final or stop != NO_STOP
+            decode_constituent(ar, None, work, work.parity, first_seams, geometry, neighbours, False)
+            decode_constituent(ar, order, work, work.parity_interleaved, second_seams, geometry, neighbours, looks)
+            if not looks:
+                continue
+            store_tile(ar, geometry, work, places)
+            for number in range(valid):
+                if finished[number]:
+                    continue
+                begin, end = number * size, (number + 1) * size
+                done = final
+                if stop == STOP_BY_CRC and not done:
+                    done = crc_holds(work.bits, begin, end, table, length)
+                elif stop == STOP_BY_AGREEMENT and not done and iteration > 1:
+                    done = np.all(work.bits[begin:end] == work.previous[begin:end])
+                if done:
+                    target = blocks[number] * size
+                    bits[target : target + size] = work.bits[begin:end]
+                    if soft.size > 0:
+                        soft[target : target + size] = work.llrs[begin:end]
+                    used[blocks[number]] = iteration
+                    finished[number] = True
+                    left -= 1
+            if left == 0:
+                break
+            if stop == STOP_BY_AGREEMENT:
+                work.previous[:] = work.bits
