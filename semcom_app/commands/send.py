@@ -21,6 +21,7 @@ SHOWN_IN_DETAIL = 20
 MAX_ITERATIONS = 1000
 MAX_STEM_BYTES = 180  # file systems take names of 255 bytes; suffixes and a partial file's name need room
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+_FRACTION = re.compile(r"(\d{1,9}|\d{0,9}\.\d{1,17})(?:/([1-9]\d{0,8}))?", re.ASCII)
 _OPTIONS = {
     "snr_db": "--snr",
     "flip_probability": "--flip",
@@ -57,6 +58,14 @@ def send(
         int | None, typer.Option("--scatterers", help="rayleigh: number of scatterers.", show_default="16")
     ] = None,
     fec: Annotated[str, typer.Option(help="turbo or none.")] = "turbo",
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="Rate of the turbo code, 1/8 to 0.95, such as 3/4 or 0.75.",
+            show_default="the mother code, about 1/3",
+            metavar="R",
+        ),
+    ] = None,
     iterations: Annotated[int, typer.Option(help="Iterations of the turbo decoder.")] = 5,
     interleave: Annotated[
         bool, typer.Option("--interleave/--no-interleave", help="Interleave the coded bits over the image.")
@@ -81,6 +90,7 @@ def send(
     """
     # All that can be known to be wrong is found before torch is loaded.
     snr_db = _parse_snr(snr)
+    code_rate = None if rate is None else _parse_rate(rate, fec)
     if not 0 <= seed < 1 << 63:
         raise ConfigurationError(f"--seed must be from 0 to 2^63 - 1, not {seed}")
     if not 1 <= iterations <= MAX_ITERATIONS:
@@ -104,7 +114,7 @@ def send(
             "scatterers": scatterers,
         },
     )
-    link_config = NumpyLinkConfig(radio, fec, TurboCode(iterations=iterations), interleave, seed)
+    link_config = NumpyLinkConfig(radio, fec, TurboCode(iterations=iterations, rate=code_rate), interleave, seed)
     codec_object = make_codec(
         codec,
         CodecOptions(vae=vae, device=device, bits=bits, threshold=threshold, sample=sample, seed=seed),
@@ -175,6 +185,20 @@ def _parse_snr(text: str) -> float:
         raise ConfigurationError(f"--snr must be a number of dB, such as 10 or -2.5, not {text!r}") from None
     if not -200 <= value <= 200:
         raise ConfigurationError(f"--snr must be from -200 to 200 dB, not {text}")
+    return value
+
+
+def _parse_rate(text: str, fec: str) -> float:
+    from semcom_phy.coding.transport import MAX_RATE, MIN_RATE
+
+    numbers = _FRACTION.fullmatch(text.strip())
+    if numbers is None:
+        raise ConfigurationError(f"--rate must be a code rate such as 3/4 or 0.75, not {text!r}")
+    value = float(numbers[1]) / float(numbers[2] or 1)
+    if not MIN_RATE <= value <= MAX_RATE:
+        raise ConfigurationError(f"--rate must be from 1/8 to {MAX_RATE}, not {text}")
+    if fec == "none":
+        raise ConfigurationError("--rate is the rate of the turbo code; leave it out with --fec none")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Cyclic redundancy checks of 3GPP TS 36.212 §5.1.1, vectorised over bits and over a batch.
+"""Cyclic redundancy checks of 3GPP TS 36.212 §5.1.1, eight bytes at a time, over a batch.
 
 All four start from an all-zero register and invert nothing, so a CRC is the remainder of
 ``message · D^L`` divided by the generator: it is linear over GF(2), and leading zeros do not change it.
@@ -6,6 +6,7 @@ All four start from an all-zero register and invert nothing, so a CRC is the rem
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from semcom_phy.accel import kernel_module
 from semcom_phy.errors import ConfigurationError
 
 Bits = npt.NDArray[np.uint8]
@@ -76,8 +78,8 @@ def _linear_table(images: list[int]) -> npt.NDArray[np.uint32]:
 
 
 @cache
-def _byte_table(crc: Crc) -> npt.NDArray[np.uint32]:
-    """CRC of each single byte."""
+def byte_table(crc: Crc) -> npt.NDArray[np.uint32]:
+    """Return the CRC of each single byte: (256,) uint32, D^(L-1) highest."""
     return _linear_table([_times_x(1, crc, crc.length + i) for i in range(8)])
 
 
@@ -89,20 +91,23 @@ def _shift_tables(crc: Crc, doublings: int) -> tuple[npt.NDArray[np.uint32], ...
     return tuple(_linear_table(images[i : i + 8]) for i in range(0, crc.length, 8))
 
 
+@cache
+def _octet_tables(crc: Crc) -> npt.NDArray[np.uint32]:
+    """CRC of each byte followed by 0 … 7 zero bytes: (8, 256), left-aligned in 32 bits."""
+    tables = np.empty((8, 256), np.uint32)
+    for zeros in range(8):
+        first = _times_x(1, crc, crc.length + 8 * zeros)
+        tables[zeros] = _linear_table([_times_x(first, crc, i) for i in range(8)])
+    return tables << np.uint32(32 - crc.length)
+
+
 def _prepend_zeros(values: npt.NDArray, count: int) -> npt.NDArray:
     return np.concatenate([np.zeros((*values.shape[:-1], count), values.dtype), values], axis=-1)
 
 
-def crc_bits(bits: npt.ArrayLike, crc: Crc) -> Bits:
-    """Return the parity bits p_0 … p_(L-1) of TS 36.212 §5.1.1, first (highest) coefficient first.
-
-    `bits` has shape (…, N), values 0/1; the result has shape (…, L), dtype uint8.
-    """
-    message = np.atleast_1d(np.asarray(bits, dtype=np.uint8))
-    octets = np.packbits(_prepend_zeros(message, -message.shape[-1] % 8), axis=-1)
-    remainder = _byte_table(crc)[octets]
-    if remainder.shape[-1] == 0:
-        remainder = np.zeros((*message.shape[:-1], 1), np.uint32)
+def _merged_remainders(octets: Bits, crc: Crc) -> npt.NDArray[np.uint32]:
+    """Remainders (B,) of messages (B, n) of whole bytes, n ≥ 1, in NumPy: all bytes at once."""
+    remainder = byte_table(crc)[octets]
     # Neighbouring segments merge pairwise: crc(left ‖ right) = crc(left) · D^|right| + crc(right).
     doublings = 0
     while remainder.shape[-1] > 1:
@@ -113,13 +118,53 @@ def crc_bits(bits: npt.ArrayLike, crc: Crc) -> Bits:
             merged ^= table[left >> np.uint32(8 * number) & np.uint32(0xFF)]
         remainder = merged
         doublings += 1
+    return remainder[..., 0]
+
+
+def _remainders(bits: Bits, crc: Crc) -> npt.NDArray[np.uint32]:
+    """Remainders (B,) of ``message · D^L`` for messages (B, N), as numbers with D^(L−1) highest."""
+    octets = np.ascontiguousarray(np.packbits(bits, axis=-1))
+    if octets.shape[-1] == 0:
+        return np.zeros(len(octets), np.uint32)
+    kernels = kernel_module("semcom_phy.coding.kernels")
+    if kernels is None:
+        remainders = _merged_remainders(octets, crc)
+    else:
+        remainders = np.empty(len(octets), np.uint32)
+        kernels.crc_registers(octets, _octet_tables(crc), remainders)
+        remainders >>= np.uint32(32 - crc.length)
+    # The zeros that filled the last byte multiplied the message by D each; divide by D as often. A remainder
+    # with a constant term becomes divisible by adding the generator, whose constant term is always 1.
+    generator = np.uint64(1 << crc.length | crc.polynomial)
+    for _ in range(-bits.shape[-1] % 8):
+        wide = remainders.astype(np.uint64)
+        remainders = ((wide ^ (wide & np.uint64(1)) * generator) >> np.uint64(1)).astype(np.uint32)
+    return remainders
+
+
+def _messages(bits: npt.ArrayLike) -> Bits:
+    return np.atleast_1d(np.asarray(bits, dtype=np.uint8))
+
+
+def _rows(messages: Bits) -> Bits:
+    return messages.reshape(math.prod(messages.shape[:-1]), messages.shape[-1])
+
+
+def crc_bits(bits: npt.ArrayLike, crc: Crc) -> Bits:
+    """Return the parity bits p_0 … p_(L-1) of TS 36.212 §5.1.1, first (highest) coefficient first.
+
+    `bits` has shape (…, N), values 0/1; the result has shape (…, L), dtype uint8.
+    """
+    message = _messages(bits)
+    remainders = _remainders(_rows(message), crc)
     shifts = np.arange(crc.length - 1, -1, -1, dtype=np.uint32)
-    return (remainder >> shifts & np.uint32(1)).astype(np.uint8)
+    parity = (remainders[:, None] >> shifts & np.uint32(1)).astype(np.uint8)
+    return parity.reshape(*message.shape[:-1], crc.length)
 
 
 def attach(bits: npt.ArrayLike, crc: Crc) -> Bits:
     """Return `bits` (…, N) followed by their parity bits: (…, N + L) uint8."""
-    message = np.atleast_1d(np.asarray(bits, dtype=np.uint8))
+    message = _messages(bits)
     return np.concatenate([message, crc_bits(message, crc)], axis=-1)
 
 
@@ -129,7 +174,8 @@ def check(bits: npt.ArrayLike, crc: Crc) -> npt.NDArray[np.bool_]:
     The result has shape (…), a zero-dimensional array for one message. A message shorter than L is False.
     Mind that the all-zero word always passes: a caller must not take an erased block for a good one.
     """
-    received = np.atleast_1d(np.asarray(bits, dtype=np.uint8))
+    received = _messages(bits)
     if received.shape[-1] < crc.length:
         return np.zeros(received.shape[:-1], np.bool_)
-    return np.asarray(~crc_bits(received, crc).any(axis=-1))
+    remainders = _remainders(_rows(received), crc)
+    return (remainders == 0).reshape(received.shape[:-1])

@@ -92,41 +92,26 @@ def segment_groups(bits: npt.ArrayLike, plan: SegmentationPlan) -> list[Bits]:
     return stacked
 
 
-def segment(bits: npt.ArrayLike, plan: SegmentationPlan) -> list[Bits]:
-    """Cut `bits` (B,) into the C code blocks of `plan`, block r as a (K_r,) uint8 array.
+def join_groups(groups: Sequence[npt.NDArray], plan: SegmentationPlan) -> npt.NDArray:
+    """Undo `segment_groups`, for bits or LLRs: drop filler and block CRCs, return (B,) of the groups' dtype.
 
-    Filler bits are zeros at the start of the first block; CRC24B is attached to every block when C > 1.
-    Raises ConfigurationError when the length is not the planned one.
+    Raises ConfigurationError when the arrays do not have the planned shapes (n, K).
     """
-    return [row for group in segment_groups(bits, plan) for row in group]
-
-
-def _join(blocks: Sequence[npt.NDArray], plan: SegmentationPlan) -> npt.NDArray:
-    sizes = tuple(block.shape[-1] for block in blocks)
-    if sizes != plan.sizes:
-        raise ConfigurationError(f"the {len(sizes)} blocks given do not have the sizes of the plan's {plan.blocks}")
-    return np.concatenate([block[: block.size - plan.crc_length] for block in blocks])[plan.filler :]
+    shapes = tuple(group.shape for group in groups)
+    if shapes != plan.groups:
+        raise ConfigurationError(f"the plan has blocks of shapes {plan.groups}, got {shapes}")
+    padded = np.empty(plan.filler + plan.bits, groups[0].dtype)
+    start = 0
+    for group in groups:
+        payload = group[:, : group.shape[1] - plan.crc_length]
+        padded[start : start + payload.size].reshape(payload.shape)[:] = payload
+        start += payload.size
+    return padded[plan.filler :]
 
 
 def block_checks(block_bits: Bits, plan: SegmentationPlan) -> npt.NDArray[np.bool_]:
-    """Tell for blocks of one size, (n, K), which pass CRC24B; all True when C = 1 carries none."""
-    return check(block_bits, CRC24B) if plan.crc_length else np.ones(len(block_bits), np.bool_)
+    """Tell for blocks of one size, (n, K), which pass CRC24B; all True when C = 1 carries none.
 
-
-def desegment(blocks: Sequence[Bits], plan: SegmentationPlan) -> tuple[Bits, npt.NDArray[np.bool_]]:
-    """Undo `segment`: return the B bits and, per block, whether its CRC24B holds.
-
-    `blocks` are the C arrays (K_r,). The verdicts, shape (C,), are all True for a single block, which has no
-    CRC of its own (its transport block CRC speaks for it). Damaged blocks still deliver their bits.
+    (A single block has no CRC of its own: that of the transport block speaks for it.)
     """
-    verdicts, start = [], 0
-    message = _join(blocks, plan)
-    for count, _ in plan.groups:
-        verdicts.append(block_checks(np.stack(blocks[start : start + count]), plan))
-        start += count
-    return message.astype(np.uint8), np.concatenate(verdicts)
-
-
-def desegment_llrs(blocks: Sequence[npt.NDArray], plan: SegmentationPlan) -> npt.NDArray:
-    """Undo `segment` for LLRs: drop filler and block CRCs of the C arrays (K_r,), return (B,) LLRs."""
-    return _join(blocks, plan)
+    return check(block_bits, CRC24B) if plan.crc_length else np.ones(len(block_bits), np.bool_)

@@ -19,29 +19,43 @@ import numpy as np
 import numpy.typing as npt
 
 from semcom_phy.coding.header import decode_header, encode_header, header_coded_length
+from semcom_phy.coding.transport import MAX_RATE_CODE, MIN_RATE_CODE
 from semcom_phy.errors import FormatError
 from semcom_phy.interleaving import remaining_positions, spread_positions
 
-SIGNALLING_VERSION = 1
+SIGNALLING_VERSION = 2
 SIGNALLING_REPETITION = 4
 HEADER_REPETITION = 2
-MAX_HEADER_BYTES = (1 << 24) - 1
-MAX_PAYLOAD_BITS = (1 << 32) - 1
 
 FEC_CODES = {"none": 0, "turbo": 1}
 _FEC_NAMES = {code: name for name, code in FEC_CODES.items()}
-_FIELD_BITS = {"version": 4, "fec": 4, "interleaved": 8, "header_bytes": 24, "payload_bits": 32}
+_FIELD_BITS = {
+    "version": 4,
+    "fec": 4,
+    "interleaved": 1,
+    "redundancy_version": 2,
+    "rate_code": 10,
+    "header_bytes": 19,
+    "payload_bits": 32,
+}
 SIGNALLING_BITS = sum(_FIELD_BITS.values())
+MAX_HEADER_BYTES = (1 << _FIELD_BITS["header_bytes"]) - 1
+MAX_PAYLOAD_BITS = (1 << _FIELD_BITS["payload_bits"]) - 1
 
 
 @dataclass(frozen=True)
 class Signalling:
-    """The signalling field: 72 bits, most significant bit first, in the order of `_FIELD_BITS`."""
+    """The signalling field: 72 bits, most significant bit first, in the order of `_FIELD_BITS`.
+
+    `rate_code` and `redundancy_version` say how a turbo code is rate-matched: see `TurboCode.rate_code`.
+    """
 
     fec: str
     interleaved: bool
     header_bytes: int
     payload_bits: int
+    rate_code: int = 0
+    redundancy_version: int = 0
 
     def to_bits(self) -> npt.NDArray[np.uint8]:
         """Return the field as bits (SIGNALLING_BITS,)."""
@@ -49,6 +63,8 @@ class Signalling:
             "version": SIGNALLING_VERSION,
             "fec": FEC_CODES[self.fec],
             "interleaved": int(self.interleaved),
+            "redundancy_version": self.redundancy_version,
+            "rate_code": self.rate_code,
             "header_bytes": self.header_bytes,
             "payload_bits": self.payload_bits,
         }
@@ -63,9 +79,14 @@ class Signalling:
             values[name] = int("".join(map(str, bits[start : start + size].tolist())), 2)
             start += size
         if values["version"] != SIGNALLING_VERSION:
-            raise FormatError(f"frame of version {values['version']}; this receiver reads version 1")
-        if values["fec"] not in _FEC_NAMES or values["interleaved"] > 1:
-            raise FormatError("signalling field names an unknown code or interleaver")
+            raise FormatError(f"frame of version {values['version']}; this receiver reads version 2")
+        if values["fec"] not in _FEC_NAMES:
+            raise FormatError("signalling field names an unknown code")
+        rate_code = values["rate_code"]
+        if rate_code and (_FEC_NAMES[values["fec"]] != "turbo" or not MIN_RATE_CODE <= rate_code <= MAX_RATE_CODE):
+            raise FormatError("signalling field names a code rate that does not exist")
+        if values["redundancy_version"] and not rate_code:
+            raise FormatError("signalling field names a redundancy version of a code that has none")
         if values["payload_bits"] == 0 or values["header_bytes"] == 0:
             raise FormatError("signalling field announces an empty header or payload")
         return cls(
@@ -73,6 +94,8 @@ class Signalling:
             bool(values["interleaved"]),
             values["header_bytes"],
             values["payload_bits"],
+            rate_code,
+            values["redundancy_version"],
         )
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from semcom_phy.channels import Channel, ChannelOutput
 from semcom_phy.coding import crc
+from semcom_phy.coding.rate_matching import REDUNDANCY_VERSIONS
 from semcom_phy.coding.transport import TurboCode
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.interleaving import deinterleave, interleave, permutation
@@ -33,8 +34,9 @@ class NumpyLinkConfig:
     """Configuration of the NumPy link.
 
     channel: the channel model.
-    fec: "turbo" (TS 36.212, rate 1/3) or "none" (payload plus one CRC24A).
-    turbo: iterations, algorithm and back end of the turbo decoder.
+    fec: "turbo" (TS 36.212) or "none" (payload plus one CRC24A).
+    turbo: rate of the turbo code; iterations, algorithm and back end of its decoder.
+    redundancy_version: which one of the rate-matched turbo code is sent, 0 to 3.
     interleave: permute the coded payload bits over the whole frame.
     seed: seed of the channel; frame k of a link draws from its own generator (seed, k).
     """
@@ -44,11 +46,19 @@ class NumpyLinkConfig:
     turbo: TurboCode = field(default_factory=TurboCode)
     interleave: bool = False
     seed: int = 0
+    redundancy_version: int = 0
 
     def __post_init__(self) -> None:
         if self.fec not in framing.FEC_CODES:
             known = list(framing.FEC_CODES)
             raise ConfigurationError(f"unknown fec {self.fec!r}.{nearest(self.fec, known)} Known: {', '.join(known)}")
+        if self.fec != "turbo" and self.turbo.rate is not None:
+            raise ConfigurationError(f"a code rate is for fec 'turbo', not for {self.fec!r}; leave it out")
+        if self.redundancy_version not in range(REDUNDANCY_VERSIONS if self.turbo.rate is not None else 1):
+            raise ConfigurationError(
+                "redundancy versions 1 to 3 are for a turbo code with a rate, "
+                f"not redundancy version {self.redundancy_version} here"
+            )
         if not 0 <= self.seed < 1 << 64:
             raise ConfigurationError(f"seed must be from 0 to 2^64 - 1, not {self.seed}")
 
@@ -64,13 +74,16 @@ def _payload_coded_length(fec: str, payload_bits: int, turbo: TurboCode) -> int:
     return turbo.coded_length(payload_bits) if fec == "turbo" else payload_bits + crc.CRC24A.length
 
 
-def _encode_payload(payload: npt.NDArray[np.uint8], fec: str, turbo: TurboCode) -> npt.NDArray[np.uint8]:
-    return turbo.encode(payload) if fec == "turbo" else crc.attach(payload, crc.CRC24A)
+def _encode_payload(payload: npt.NDArray[np.uint8], config: NumpyLinkConfig) -> npt.NDArray[np.uint8]:
+    if config.fec == "turbo":
+        return config.turbo.encode(payload, config.redundancy_version)
+    return crc.attach(payload, crc.CRC24A)
 
 
-def _decode_payload(llrs: npt.NDArray[np.float32], fec: str, payload_bits: int, turbo: TurboCode) -> _Decoded:
-    if fec == "turbo":
-        output = turbo.decode(llrs, payload_bits)
+def _decode_payload(llrs: npt.NDArray[np.float32], signalling: framing.Signalling, turbo: TurboCode) -> _Decoded:
+    payload_bits = signalling.payload_bits
+    if signalling.fec == "turbo":
+        output = turbo.decode(llrs, payload_bits, signalling.redundancy_version)
         return _Decoded(output.bits, output.llrs, output.block_ok)
     bits = hard_decisions(llrs)
     return _Decoded(bits[:payload_bits], llrs[:payload_bits], np.array([bool(crc.check(bits, crc.CRC24A))]))
@@ -79,14 +92,21 @@ def _decode_payload(llrs: npt.NDArray[np.float32], fec: str, payload_bits: int, 
 def build_frame(frame: Frame, config: NumpyLinkConfig) -> npt.NDArray[np.uint8]:
     """Coded bits of a whole frame, one per BPSK symbol, in the order in which they are sent.
 
-    Raises ConfigurationError for an empty or too large header or payload.
+    Raises ConfigurationError for an empty or too large header or payload, or a payload too short for the rate.
     """
     if not 0 < len(frame.header) <= framing.MAX_HEADER_BYTES:
         raise ConfigurationError(f"a frame header has 1 to {framing.MAX_HEADER_BYTES} bytes")
     if not 0 < frame.payload.size <= framing.MAX_PAYLOAD_BITS:
         raise ConfigurationError(f"a frame payload has 1 to {framing.MAX_PAYLOAD_BITS} bits")
-    signalling = framing.Signalling(config.fec, config.interleave, len(frame.header), frame.payload.size)
-    coded_payload = _encode_payload(frame.payload, config.fec, config.turbo)
+    signalling = framing.Signalling(
+        config.fec,
+        config.interleave,
+        len(frame.header),
+        frame.payload.size,
+        config.turbo.rate_code,
+        config.redundancy_version,
+    )
+    coded_payload = _encode_payload(frame.payload, config)
     if config.interleave:
         coded_payload = interleave(coded_payload, permutation(coded_payload.size, INTERLEAVER_SEED))
     coded_header = framing.encode_header_bytes(frame.header)
@@ -113,8 +133,9 @@ def _measured_esn0_db(
 def receive_frame(output: ChannelOutput, turbo: TurboCode) -> ReceivedFrame:
     """Read one frame from its received symbols and the channel state; uses nothing else.
 
-    A frame whose signalling or header cannot be read, or whose sizes contradict the number of symbols
-    that arrived, is returned as lost.
+    `turbo` says how to decode; the rate and redundancy version are those that the frame names. A frame whose
+    signalling or header cannot be read, or whose sizes contradict the number of symbols that arrived, is
+    returned as lost.
     """
     total = output.received.size
     lost = ReceivedFrame.lost(LinkStats(frames_lost=1))
@@ -124,7 +145,11 @@ def receive_frame(output: ChannelOutput, turbo: TurboCode) -> ReceivedFrame:
     signalling = framing.decode_signalling(llrs[framing.signalling_positions(total)])
     if signalling is None:
         return lost
-    payload_symbols = _payload_coded_length(signalling.fec, signalling.payload_bits, turbo)
+    turbo = turbo.with_rate_code(signalling.rate_code)
+    try:
+        payload_symbols = _payload_coded_length(signalling.fec, signalling.payload_bits, turbo)
+    except ConfigurationError:  # a rate that so short a payload cannot have
+        return lost
     header_symbols = framing.header_symbols(signalling.header_bytes)
     if framing.SIGNALLING_SYMBOLS + header_symbols + payload_symbols != total:
         return lost
@@ -135,7 +160,7 @@ def receive_frame(output: ChannelOutput, turbo: TurboCode) -> ReceivedFrame:
     payload_llrs = llrs[layout.payload]
     if signalling.interleaved:
         payload_llrs = deinterleave(payload_llrs, permutation(payload_llrs.size, INTERLEAVER_SEED))
-    decoded = _decode_payload(payload_llrs, signalling.fec, signalling.payload_bits, turbo)
+    decoded = _decode_payload(payload_llrs, signalling, turbo)
     known_positions = np.concatenate([layout.signalling, layout.header])
     known_bits = np.concatenate([framing.encode_signalling(signalling), framing.encode_header_bytes(header)])
     stats = LinkStats(
@@ -173,6 +198,8 @@ class NumpyLink:
         if self.config.fec == "turbo":
             turbo = self.config.turbo
             description |= {
+                "turbo_rate": turbo.rate,
+                "redundancy_version": self.config.redundancy_version,
                 "turbo_iterations": turbo.iterations,
                 "turbo_algorithm": turbo.algorithm,
                 "turbo_backend": turbo.backend,

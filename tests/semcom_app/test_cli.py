@@ -168,6 +168,23 @@ def test_a_lost_picture_is_exit_code_1_and_fully_reported(
     assert np.array_equal(received, images_module.placeholder(32, 32))
 
 
+@pytest.mark.parametrize("rate", ["3/4", "0.75"])
+def test_a_rate_is_sent_and_reported(picture: Path, out: Path, rate: str) -> None:
+    assert _send(picture, "--size", 64, "--rate", rate, "--out", out) == 0
+    result = _result(out)
+    (row,) = result["images"]
+    assert result["config"]["turbo_rate"] == 0.75
+    assert row["payload_bits"] == 2048
+    assert row["channel_uses"] - row["overhead_uses"] == 2731  # ⌈2048/0.75⌉
+    assert row["rate"] == 2048 / 2731
+    assert row["intact"]
+
+
+def test_a_picture_too_small_for_its_rate(picture: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = "32 payload bits and their CRC need 56 coded bits, a rate of 0.571 at most"
+    _refused(capsys, ["send", picture, "--size", "8", "--rate", "0.6", "--out", out], 2, expected)
+
+
 def test_the_same_seed_gives_the_same_bytes(picture: Path, tmp_path: Path) -> None:
     def once(name: str, seed: int) -> tuple[str, dict[str, Any]]:
         folder = tmp_path / name
@@ -247,6 +264,17 @@ def test_no_input_is_overwritten_when_it_lies_in_the_output_folder(picture: Path
         (["--link", "numpi"], "Did you mean 'numpy'?"),
         (["--channel", "rayligh"], "Did you mean 'rayleigh'?"),
         (["--fec", "turbp"], "Did you mean 'turbo'?"),
+        (["--rate", "x"], "--rate must be a code rate such as 3/4 or 0.75, not 'x'"),
+        (["--rate", ""], "--rate must be a code rate"),
+        (["--rate", "nan"], "--rate must be a code rate"),
+        (["--rate", "3/0"], "--rate must be a code rate"),
+        (["--rate", "1e999999999"], "--rate must be a code rate"),
+        (["--rate", "1/9"], "--rate must be from 1/8 to 0.95, not 1/9"),
+        (["--rate", "0"], "--rate must be from"),
+        (["--rate", "1"], "--rate must be from"),
+        (["--rate=-0.5"], "--rate must be a code rate"),
+        (["--rate", "1/2", "--fec", "none"], "leave it out with --fec none"),
+        (["--rate", "1/2", "--fec", "turbp"], "Did you mean 'turbo'?"),
         (["--codec", "vcsc-8bits"], "Did you mean 'vcsc-8bit'?"),
         (["--codec", ""], "unknown codec ''"),
         (["--codec", "vcsc-9bit"], "1…8, not 9"),

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semcom_phy import accel
 from semcom_phy.coding.crc import CRC8, CRC16, CRC24A, CRC24B, Crc, attach, check, crc_bits
 from semcom_phy.errors import ConfigurationError
 
@@ -42,6 +43,32 @@ def test_published_check_values(crc: Crc, value: int) -> None:
 def test_equals_long_division(crc: Crc, length: int, seed: int) -> None:
     bits = np.random.default_rng(seed).integers(0, 2, length, dtype=np.uint8)
     assert crc_bits(bits, crc).tolist() == long_division(bits.tolist(), GENERATORS[crc.name])
+
+
+@pytest.mark.parametrize("crc", ALL, ids=lambda crc: crc.name)
+@given(length=st.integers(0, 700), seed=st.integers(0, 2**32 - 1))
+def test_compiled_and_numpy_agree(crc: Crc, length: int, seed: int) -> None:
+    bits = np.random.default_rng(seed).integers(0, 2, (3, length), dtype=np.uint8)
+    compiled = crc_bits(bits, crc)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accel, "numba_available", lambda: False)
+        np.testing.assert_array_equal(crc_bits(bits, crc), compiled)
+        assert check(attach(bits, crc), crc).all()
+    assert compiled[0].tolist() == long_division(bits[0].tolist(), GENERATORS[crc.name])
+
+
+@pytest.mark.parametrize("shape", [(0, 40), (2, 0, 40), (0, 0), (3, 0)])
+def test_empty_batches_and_messages(shape: tuple[int, ...]) -> None:
+    assert crc_bits(np.zeros(shape, np.uint8), CRC16).shape == (*shape[:-1], 16)
+    assert not crc_bits(np.zeros(shape, np.uint8), CRC16).any()
+    assert check(np.zeros(shape, np.uint8), CRC16).shape == shape[:-1]
+
+
+def test_memory_order_does_not_matter() -> None:
+    bits = np.random.default_rng(6).integers(0, 2, (9, 64), dtype=np.uint8)
+    expected = crc_bits(bits, CRC24B)
+    np.testing.assert_array_equal(crc_bits(np.asfortranarray(bits), CRC24B), expected)
+    np.testing.assert_array_equal(crc_bits(np.repeat(bits, 2, axis=1)[:, ::2], CRC24B), expected)
 
 
 @pytest.mark.parametrize("crc", ALL, ids=lambda crc: crc.name)

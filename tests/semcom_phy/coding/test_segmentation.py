@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from semcom_phy.coding.crc import CRC24B, check
 from semcom_phy.coding.qpp import BLOCK_SIZES
-from semcom_phy.coding.segmentation import SegmentationPlan, desegment, desegment_llrs, plan, segment
+from semcom_phy.coding.segmentation import SegmentationPlan, block_checks, join_groups, plan, segment_groups
 from semcom_phy.errors import ConfigurationError
 
 
@@ -37,21 +37,22 @@ def test_plan_follows_the_standard(bits: int) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 200_000), st.integers(0, 2**32 - 1))
-def test_segment_then_desegment(bits: int, seed: int) -> None:
+def test_segment_then_join(bits: int, seed: int) -> None:
     message = np.random.default_rng(seed).integers(0, 2, bits, dtype=np.uint8)
     layout = plan(bits)
-    blocks = segment(message, layout)
-    assert tuple(block.size for block in blocks) == layout.sizes
-    assert not blocks[0][: layout.filler].any()
-    if layout.crc_length:
-        assert all(check(block, CRC24B) for block in blocks)
-    restored, block_ok = desegment(blocks, layout)
+    groups = segment_groups(message, layout)
+    assert tuple(group.shape for group in groups) == layout.groups
+    assert not groups[0][0, : layout.filler].any()
+    for group in groups:
+        if layout.crc_length:
+            assert check(group, CRC24B).all()
+        assert block_checks(group, layout).tolist() == [True] * len(group)
+    restored = join_groups(groups, layout)
     np.testing.assert_array_equal(restored, message)
     assert restored.dtype == np.uint8
-    assert block_ok.shape == (layout.blocks,)
-    assert block_ok.all()
-    soft = desegment_llrs([2.0 * block - 1.0 for block in blocks], layout)
+    soft = join_groups([(2.0 * group - 1.0).astype(np.float32) for group in groups], layout)
     np.testing.assert_array_equal(soft, 2.0 * message - 1.0)
+    assert soft.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -74,18 +75,16 @@ def test_plans_worked_out_by_hand(bits: int, expected: SegmentationPlan) -> None
 def test_a_damaged_block_is_named_and_still_delivered() -> None:
     layout = plan(20_000)
     message = np.random.default_rng(1).integers(0, 2, 20_000, dtype=np.uint8)
-    blocks = segment(message, layout)
-    blocks[2] = blocks[2].copy()
-    blocks[2][10] ^= 1
-    restored, block_ok = desegment(blocks, layout)
-    assert block_ok.tolist() == [index != 2 for index in range(layout.blocks)]
-    assert np.count_nonzero(restored != message) == 1
+    groups = segment_groups(message, layout)
+    groups[1][0, 10] ^= 1
+    assert [block_checks(group, layout).tolist() for group in groups] == [[True, True], [False, True]]
+    assert np.count_nonzero(join_groups(groups, layout) != message) == 1
 
 
 def test_bad_requests() -> None:
     with pytest.raises(ConfigurationError, match="at least one"):
         plan(0)
     with pytest.raises(ConfigurationError, match="100 bits"):
-        segment(np.zeros(99, np.uint8), plan(100))
-    with pytest.raises(ConfigurationError, match="sizes"):
-        desegment([np.zeros(48, np.uint8)], plan(40))
+        segment_groups(np.zeros(99, np.uint8), plan(100))
+    with pytest.raises(ConfigurationError, match="shapes"):
+        join_groups([np.zeros((1, 48), np.uint8)], plan(40))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from commpy.channelcoding import Trellis, turbo_encode
 
+from semcom_phy import accel
 from semcom_phy.coding.qpp import BLOCK_SIZES, qpp_interleaver
 from semcom_phy.coding.turbo import INPUT_BIT, NEXT_STATE, PARITY_BIT, encode
 from semcom_phy.errors import ConfigurationError
@@ -37,8 +38,11 @@ def by_shift_register(bits: list[int]) -> np.ndarray:
     return np.array([d0, d1, d2], np.uint8)
 
 
+@pytest.mark.parametrize("compiled", [True, False], ids=["numba", "numpy"])
 @pytest.mark.parametrize("size", BLOCK_SIZES)
-def test_equals_a_plain_shift_register(size: int) -> None:
+def test_equals_a_plain_shift_register(size: int, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(accel, "numba_available", lambda: False)
     bits = np.random.default_rng(size).integers(0, 2, size, dtype=np.uint8)
     coded = encode(bits[None])
     assert coded.shape == (1, 3, size + 4)
@@ -84,6 +88,22 @@ def test_batch_equals_single_blocks() -> None:
     together = encode(blocks)
     for block, coded in zip(blocks, together, strict=True):
         np.testing.assert_array_equal(encode(block[None])[0], coded)
+
+
+@pytest.mark.parametrize("size", [40, 56, 512, 1024, 6144])
+def test_compiled_and_numpy_agree(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = np.random.default_rng(size).integers(0, 2, (64, size), dtype=np.uint8)
+    compiled = encode(blocks)
+    np.testing.assert_array_equal(encode(np.asfortranarray(blocks)), compiled)
+    monkeypatch.setattr(accel, "numba_available", lambda: False)
+    np.testing.assert_array_equal(encode(blocks), compiled)
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["numba", "numpy"])
+def test_no_blocks(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(accel, "numba_available", lambda: False)
+    assert encode(np.zeros((0, 40), np.uint8)).shape == (0, 3, 44)
 
 
 def test_trellis_tables() -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semcom_phy.coding.transport import MAX_RATE_CODE, MIN_RATE_CODE
 from semcom_phy.errors import ConfigurationError, FormatError
 from semcom_phy.links import framing
 
-sizes = st.builds(
+_common = {
+    "interleaved": st.booleans(),
+    "header_bytes": st.integers(1, framing.MAX_HEADER_BYTES),
+    "payload_bits": st.integers(1, framing.MAX_PAYLOAD_BITS),
+}
+sizes = st.builds(framing.Signalling, fec=st.sampled_from(sorted(framing.FEC_CODES)), **_common) | st.builds(
     framing.Signalling,
-    fec=st.sampled_from(sorted(framing.FEC_CODES)),
-    interleaved=st.booleans(),
-    header_bytes=st.integers(1, framing.MAX_HEADER_BYTES),
-    payload_bits=st.integers(1, framing.MAX_PAYLOAD_BITS),
+    fec=st.just("turbo"),
+    rate_code=st.integers(MIN_RATE_CODE, MAX_RATE_CODE),
+    redundancy_version=st.integers(0, 3),
+    **_common,
 )
 
 
@@ -41,6 +50,33 @@ def test_another_version_is_refused(position: int) -> None:
     bits[position] ^= 1
     with pytest.raises(FormatError, match="version"):
         framing.Signalling.from_bits(bits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"rate_code": MIN_RATE_CODE - 1}, "code rate"),
+        ({"rate_code": MAX_RATE_CODE + 1}, "code rate"),
+        ({"rate_code": 1023}, "code rate"),
+        ({"fec": "none", "rate_code": 420}, "code rate"),
+        ({"redundancy_version": 1}, "redundancy version"),
+        ({"fec": "none", "redundancy_version": 3}, "redundancy version"),
+        ({"header_bytes": 0}, "empty"),
+        ({"payload_bits": 0}, "empty"),
+    ],
+)
+def test_nonsense_is_refused(changes: dict[str, Any], match: str) -> None:
+    field = replace(framing.Signalling("turbo", False, 30, 1000), **changes)
+    with pytest.raises(FormatError, match=match):
+        framing.Signalling.from_bits(field.to_bits())
+    assert framing.decode_signalling(8.0 * framing.encode_signalling(field) - 4.0) is None
+
+
+def test_bits_of_a_field_written_out() -> None:
+    field = framing.Signalling("turbo", True, 30, 1000, rate_code=630, redundancy_version=2)
+    text = "0010" + "0001" + "1" + "10" + "1001110110" + f"{30:019b}" + f"{1000:032b}"
+    assert "".join(map(str, field.to_bits())) == text
+    assert len(text) == framing.SIGNALLING_BITS == 72
 
 
 @given(header_bytes=st.integers(1, 200), payload=st.integers(1, 5000))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from semcom_phy.channels import ChannelOutput, make_channel
 from semcom_phy.coding.transport import TurboCode
 from semcom_phy.errors import ConfigurationError
-from semcom_phy.links import LINKS, Frame, NumpyLink, NumpyLinkConfig
+from semcom_phy.links import LINKS, Frame, NumpyLink, NumpyLinkConfig, framing
 from semcom_phy.links.base import LinkStats, merge_stats
 from semcom_phy.links.numpy_link import build_frame, receive_frame
 from semcom_phy.modulation import MODULATIONS
@@ -60,6 +60,52 @@ def test_counts_of_a_frame() -> None:
     assert stats.esn0_db == 3.0
     # 3.9 thousand known symbols measure Es/N0 to ±0.1 dB (1σ).
     assert stats.esn0_measured_db == pytest.approx(3.0, abs=0.4)
+
+
+@settings(max_examples=15)
+@given(
+    bits=st.integers(200, 9000),
+    rate=st.floats(1 / 8, 0.5),
+    redundancy_version=st.integers(0, 3),
+    interleave=st.booleans(),
+)
+def test_any_rate_arrives_and_is_counted(bits: int, rate: float, redundancy_version: int, interleave: bool) -> None:
+    sent = frame(bits)
+    turbo = TurboCode(rate=rate)
+    config = NumpyLinkConfig(make_channel("ideal"), "turbo", turbo, interleave, redundancy_version=redundancy_version)
+    received = NumpyLink(config).send([sent]).frames[0]
+    np.testing.assert_array_equal(received.payload_bits, sent.payload)
+    assert received.block_ok.all()
+    stats = received.stats
+    assert stats.raw_bits == turbo.coded_length(bits)
+    assert stats.channel_uses == stats.overhead_uses + stats.raw_bits
+    assert NumpyLink(config).code_rate(bits) == bits / stats.raw_bits
+    # The receiver is told nothing: rate and redundancy version are in the frame.
+    symbols = MODULATIONS["bpsk"].modulate(build_frame(sent, config))
+    blind = receive_frame(ChannelOutput(symbols, 1.0, 1.0), TurboCode(rate=0.9))
+    np.testing.assert_array_equal(blind.payload_bits, sent.payload)
+
+
+def test_higher_rates_cost_fewer_symbols_and_need_more_signal() -> None:
+    sent = frame(6000)
+    delivered = {}
+    for rate in (1 / 3, 3 / 4):
+        for snr_db in (-3.0, 3.0):
+            config = NumpyLinkConfig(make_channel("awgn", snr_db=snr_db), turbo=TurboCode(rate=rate))
+            stats = NumpyLink(config).send([sent]).stats
+            assert stats.raw_bits == round(6000 / rate)
+            delivered[rate, snr_db] = stats.blocks_failed == 0
+    assert delivered == {(1 / 3, -3.0): True, (1 / 3, 3.0): True, (3 / 4, -3.0): False, (3 / 4, 3.0): True}
+
+
+def test_a_frame_that_names_an_impossible_rate_is_lost() -> None:
+    """One payload bit and its CRC cannot be told at rate 1/2; such a frame must be forged."""
+    forged = framing.Signalling("turbo", False, 1, 1, rate_code=420)
+    llrs = np.random.default_rng(1).normal(0, 1, framing.SIGNALLING_SYMBOLS + 1000)
+    llrs[framing.signalling_positions(llrs.size)] = 20.0 * framing.encode_signalling(forged) - 10.0
+    received = receive_frame(ChannelOutput(llrs + 0j, 1.0, 1.0), TurboCode())
+    assert received.header is None
+    assert received.stats.frames_lost == 1
 
 
 def test_same_seed_same_bytes_and_frames_differ() -> None:
@@ -173,6 +219,11 @@ def test_bad_configuration_is_refused() -> None:
         NumpyLinkConfig(channel, fec="ldpc")
     with pytest.raises(ConfigurationError, match="seed"):
         NumpyLinkConfig(channel, seed=-1)
+    with pytest.raises(ConfigurationError, match="leave it out"):
+        NumpyLinkConfig(channel, fec="none", turbo=TurboCode(rate=0.5))
+    for turbo, version in ((TurboCode(), 1), (TurboCode(rate=0.5), 4), (TurboCode(rate=0.5), -1)):
+        with pytest.raises(ConfigurationError, match="redundancy version"):
+            NumpyLinkConfig(channel, turbo=turbo, redundancy_version=version)
     with pytest.raises(ConfigurationError, match="numpy"):
         _ = LINKS["nunpy"]
 

@@ -1,0 +1,31 @@
+"""Compiled kernels where numba is installed, NumPy where it is not.
+
+Importing numba takes about half a second, so nothing imports it before the first kernel is wanted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from types import ModuleType
+
+
+@cache
+def numba_available() -> bool:
+    """Tell whether numba can be imported here (it is imported to find out)."""
+    try:
+        importlib.import_module("numba")
+    except (ImportError, OSError):  # not installed, made for another NumPy, or its LLVM library does not load
+        return False
+    return True
+
+
+def kernel_module(name: str) -> ModuleType | None:
+    """Import a module of numba kernels by its full name; None where it cannot run: use NumPy then.
+
+    The kernels read eight bits 0/1 as parts of one machine word, so they are for little-endian machines.
+    """
+    if sys.byteorder != "little" or not numba_available():
+        return None
+    return importlib.import_module(name)
