@@ -36,6 +36,7 @@ from semcom_phy.coding.decoders.numba_bcjr.vectors import (
     larger,
     logarithm,
     quartered,
+    rough_reciprocal,
     smaller,
     splat,
 )
@@ -48,8 +49,10 @@ class Arithmetic:
     `algorithm`: see `interface.ALGORITHMS`. `dtype`: NumPy name of an element. `lanes`: elements of a vector.
     `scale`: units per nat of the log-domain formats. `channel_limit`, `extrinsic_limit`: LLRs are clipped to ± these,
     in nats. `bias`: what is added to every state metric, so that it is never negative. `interval`: steps between
-    normalisations of the state metrics, a power of two. `sources`: fingerprint of this package's source, so that
-    kernels compiled from another version are never taken from the disk.
+    normalisations of the state metrics, a power of two. `alpha_stride`: 1 to keep α at every step for the backward run,
+    2 to compute every second one again: faster where storing costs more than a step does.
+    `sources`: fingerprint of this package's source, so that kernels compiled from another version are never taken
+    from the disk.
     """
 
     algorithm: str
@@ -60,6 +63,7 @@ class Arithmetic:
     extrinsic_limit: float
     bias: int
     interval: int
+    alpha_stride: int
     sources: str
 
     @property
@@ -92,14 +96,16 @@ def _unbox(kind: ArithmeticType, value: Any, context: Any) -> NativeValue:
     return NativeValue(ir.Constant(ir.IntType(8).as_pointer(), None))
 
 
-#: dtype → (scale, channel_limit, extrinsic_limit, bias, interval). Fixed point counts in 1/16 nat: channel LLRs within
-#: ± 15.9 nats, extrinsic ones within ± 31.9; a step then adds at most 1021 (+10) to a metric, and after four steps
-#: a metric with bias 8192 is within 8192 ± (4·1031 + 3·1021), the sum of two of them below 2^15.
+# All: (scale, channel_limit, extrinsic_limit, bias, interval).
+#: Fixed point counts in 1/16 nat: channel LLRs within ± 15.9 nats, extrinsic ones within ± 31.9. A step adds at most
+#: 1021 (with a correction 1031) to a metric: after eight steps it is within ± (8·1021 + 3·1021), or with bias 8192
+#: after four within 8192 ± (4·1031 + 3·1021); in both cases the sum of two metrics stays below 2^15.
+_FIXED_POINT_MAX_LOG: Final = (16.0, 255 / 16, 511 / 16, 0, 8)
 _FIXED_POINT: Final = (16.0, 255 / 16, 511 / 16, 8192, 4)
 _FLOATING_LOG: Final = (1.0, 1e4, 1e5, 0, 8)
-#: In float32 a branch gain is at most e^43, and the product of a fresh metric, one that is one step older, and
-#: another gain stays below e^88; float64 goes to e^709.
-_PROBABILITY: Final = {"float32": (1.0, 15.0, 13.0, 0, 2), "float64": (1.0, 120.0, 250.0, 0, 2)}
+#: A branch gain is at most e^43 in float32, so that the sum of the states grows to at most 4·e^86 < e^88 in two steps;
+#: in float64 e^340, and 4·e^680 < e^709.
+_PROBABILITY: Final = {"float32": (1.0, 15.0, 13.0, 0, 2), "float64": (1.0, 80.0, 180.0, 0, 2)}
 
 #: Arithmetics of each algorithm, the one that "auto" takes first.
 ARITHMETICS_OF: Final[dict[str, tuple[str, ...]]] = {
@@ -114,12 +120,20 @@ def make_arithmetic(algorithm: str, dtype: str, vector_bits: int, sources: str) 
     """Return the arithmetic for vectors of `vector_bits` bits (128, 256 or 512)."""
     if algorithm == "log-map":
         numbers = _PROBABILITY[dtype]
+    elif dtype == "int16":
+        numbers = _FIXED_POINT_MAX_LOG if algorithm == "max-log" else _FIXED_POINT
     else:
-        numbers = _FIXED_POINT if dtype == "int16" else _FLOATING_LOG
-    return Arithmetic(algorithm, dtype, vector_bits // (8 * np.dtype(dtype).itemsize), *numbers, sources)
+        numbers = _FLOATING_LOG
+    alpha_stride = 2 if algorithm == "max-log" else 1
+    return Arithmetic(algorithm, dtype, vector_bits // (8 * np.dtype(dtype).itemsize), *numbers, alpha_stride, sources)
 
 
 # --- operations on metrics: stubs for Python, overloads for numba ----------------------------------------
+
+
+def lanes_of(ar):
+    """Lanes of a vector; a constant in compiled code, unlike `Geometry.lanes`."""
+    raise NotImplementedError
 
 
 def interval(ar):
@@ -206,6 +220,12 @@ def _overload(function: Callable) -> Callable:
     return overload(function, jit_options={"forceinline": True, "nogil": True, "error_model": "numpy"})
 
 
+@_overload(lanes_of)
+def _lanes_of(ar):
+    lanes = ar.arithmetic.lanes
+    return lambda ar: lanes
+
+
 @_overload(interval)
 def _interval(ar):
     steps = ar.arithmetic.interval
@@ -286,7 +306,7 @@ def _normalised(ar, states):
 
         def by_sum(ar, states):
             a0, a1, a2, a3, a4, a5, a6, a7 = states
-            r = splat(ar, 1.0) / (((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7)))
+            r = rough_reciprocal(((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7)))
             return (a0 * r, a1 * r, a2 * r, a3 * r, a4 * r, a5 * r, a6 * r, a7 * r)
 
         return by_sum

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from semcom_phy.coding.crc import Crc
+from semcom_phy.coding.crc import Crc, byte_table
 from semcom_phy.coding.decoders.interface import DecoderOutput, DecoderParams
 from semcom_phy.coding.decoders.numba_bcjr import kernels
 from semcom_phy.coding.decoders.numba_bcjr.arithmetic import ARITHMETICS_OF, Arithmetic, make_arithmetic
@@ -20,6 +21,7 @@ from semcom_phy.coding.turbo import STATES, TAIL_COLUMNS
 from semcom_phy.errors import ConfigurationError
 
 _CACHE_LINE = 64
+_WORKSPACES_KEPT = 8
 
 
 def _aligned(count: int, dtype: Any) -> npt.NDArray:
@@ -30,12 +32,17 @@ def _aligned(count: int, dtype: Any) -> npt.NDArray:
     return raw[start : start + count * kind.itemsize].view(kind)
 
 
-def _workspace(layout: Geometry, dtype: str) -> kernels.Workspace:
+def _workspace(layout: Geometry, arithmetic: Arithmetic) -> kernels.Workspace:
+    dtype = arithmetic.dtype
     rows = layout.rows * layout.lanes
     decisions = layout.lanes // layout.shared * layout.size
     return kernels.Workspace(
-        *(_aligned(rows, dtype) for _ in range(5)),
-        _aligned(layout.steps * STATES * layout.lanes, dtype),
+        _aligned(rows, dtype),
+        _aligned(rows, dtype),
+        _aligned(rows, dtype),
+        _aligned(rows, dtype),
+        _aligned(rows, dtype),
+        _aligned(layout.steps // arithmetic.alpha_stride * STATES * layout.lanes, dtype),
         _aligned(layout.steps * layout.lanes, dtype),
         _aligned(decisions, np.uint8),
         _aligned(decisions, np.float32),
@@ -50,6 +57,26 @@ def _seams(layout: Geometry, dtype: str) -> kernels.Seams:
     )
 
 
+class _Memory(threading.local):
+    """The workspaces of a thread, kept between calls: fresh memory costs more than a short block's decoding."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple, tuple[kernels.Workspace, kernels.Seams, kernels.Seams]] = {}
+
+    def take(self, layout: Geometry, arithmetic: Arithmetic) -> tuple[kernels.Workspace, kernels.Seams, kernels.Seams]:
+        """Return a workspace and the seams of both constituent codes; what they hold is undefined."""
+        key = (layout, arithmetic)
+        if key not in self.kept:
+            if len(self.kept) >= _WORKSPACES_KEPT:
+                self.kept.pop(next(iter(self.kept)))
+            dtype = arithmetic.dtype
+            self.kept[key] = (_workspace(layout, arithmetic), _seams(layout, dtype), _seams(layout, dtype))
+        return self.kept[key]
+
+
+_memory = _Memory()
+
+
 def arithmetic_for(algorithm: str, dtype: str, vector_bits: int = VECTOR_BITS) -> Arithmetic:
     """Return the arithmetic for an algorithm; ConfigurationError when there is none with that `dtype`."""
     known = ARITHMETICS_OF[algorithm]
@@ -60,18 +87,24 @@ def arithmetic_for(algorithm: str, dtype: str, vector_bits: int = VECTOR_BITS) -
     return make_arithmetic(algorithm, known[0] if dtype == "auto" else dtype, vector_bits, SOURCES)
 
 
-@cache
-def _crc_table(crc: Crc) -> npt.NDArray[np.uint32]:
-    from semcom_phy.coding.crc import _byte_table
-
-    return _byte_table(crc)
+_ready: set[Arithmetic] = set()
 
 
-def decode_batch(
-    llrs: npt.NDArray, params: DecoderParams, algorithm: str, vector_bits: int = VECTOR_BITS
-) -> DecoderOutput:
-    """Decode (B, 3, K + 4) LLRs; see `interface.Decoder`."""
-    arithmetic = arithmetic_for(algorithm, params.arithmetic, vector_bits)
+def is_ready(arithmetic: Arithmetic) -> bool:
+    """Tell whether the kernels of an arithmetic are loaded in this process."""
+    return arithmetic in _ready
+
+
+def make_ready(arithmetic: Arithmetic) -> None:
+    """Load the kernels of an arithmetic from the disk, or compile them: seconds, once on a machine."""
+    # Blocks of one lane and blocks of several are two versions of the kernels.
+    for size in (40, 6144):
+        decode_batch(np.zeros((1, 3, size + TAIL_COLUMNS), np.float32), DecoderParams(1), arithmetic)
+    _ready.add(arithmetic)
+
+
+def decode_batch(llrs: npt.NDArray, params: DecoderParams, arithmetic: Arithmetic) -> DecoderOutput:
+    """Decode (B, 3, K + 4) LLRs in an arithmetic; see `interface.Decoder`."""
     batch, _, columns = llrs.shape
     size = columns - TAIL_COLUMNS
     layout = geometry(size, arithmetic.lanes, params.windows)
@@ -86,7 +119,7 @@ def decode_batch(
 
     stop, table, length = kernels.NO_STOP, np.zeros(256, np.uint32), 8
     if isinstance(params.early_stop, Crc):
-        stop, table, length = kernels.STOP_BY_CRC, _crc_table(params.early_stop), params.early_stop.length
+        stop, table, length = kernels.STOP_BY_CRC, byte_table(params.early_stop), params.early_stop.length
     elif params.early_stop is not None:
         stop = kernels.STOP_BY_AGREEMENT
 
@@ -103,9 +136,7 @@ def decode_batch(
             stop,
             table,
             length,
-            _workspace(layout, arithmetic.dtype),
-            _seams(layout, arithmetic.dtype),
-            _seams(layout, arithmetic.dtype),
+            *_memory.take(layout, arithmetic),
             bits,
             soft,
             used,
@@ -119,8 +150,6 @@ def decode_batch(
     else:
         edges = [min(batch, tiles * i // threads * abreast) for i in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
-            for done in [pool.submit(work, a, b) for a, b in zip(edges, edges[1:], strict=False)]:
+            for done in [pool.submit(work, a, b) for a, b in pairwise(edges)]:
                 done.result()
-    return DecoderOutput(
-        bits.reshape(batch, size), soft.reshape(batch, size) if params.posterior else None, used
-    )
+    return DecoderOutput(bits.reshape(batch, size), soft.reshape(batch, size) if params.posterior else None, used)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from semcom_phy.coding.decoders.numba_bcjr.arithmetic import (
     interval,
     join,
     known_state,
+    lanes_of,
     limited,
     neutral,
     normalised,
@@ -40,6 +40,7 @@ from semcom_phy.coding.decoders.numba_bcjr.vectors import (
     load,
     load_transposed,
     permute_for,
+    prefetch,
     splat,
     store,
     store_transposed,
@@ -47,6 +48,9 @@ from semcom_phy.coding.decoders.numba_bcjr.vectors import (
 from semcom_phy.coding.decoders.numba_bcjr.windows import ACQUISITION
 
 permute = permute_for(FEATURES)
+
+#: float32 values of a cache line.
+LINE = 16
 
 NO_STOP, STOP_BY_CRC, STOP_BY_AGREEMENT = 0, 1, 2
 
@@ -67,7 +71,8 @@ class Workspace(NamedTuple):
     """Memory of one thread. R rows of L lanes, all flat, of the arithmetic's dtype unless stated.
 
     `systematic`, `parity`, `parity_interleaved`, `extrinsics`, `posterior`: (R·L,). `alphas` (W·8·L,), `inputs` (W·L,):
-    what the forward run of a window leaves for the backward run. `bits` uint8 and `llrs` float32 (L/Q·K,): the decisions on the blocks of a tile; `previous` uint8: those of the iteration before.
+    what the forward run of a window leaves for the backward run. `bits` uint8 and `llrs` float32 (L/Q·K,): the
+    decisions on the blocks of a tile; `previous` uint8: those of the iteration before.
     """
 
     systematic: npt.NDArray
@@ -85,8 +90,8 @@ class Workspace(NamedTuple):
 # --- the order of the trellis steps: natural (None) or interleaved (an `Interleaver`) -----------------------
 
 
-def row_of(order, k):
-    """Row in which the bit of step k lies."""
+def row_of(order, k, lanes):
+    """Where the row that has the bit of step k begins."""
     raise NotImplementedError
 
 
@@ -104,10 +109,10 @@ _INLINE: dict[str, Any] = {"jit_options": {"forceinline": True, "nogil": True, "
 
 
 @overload(row_of, **_INLINE)
-def _row_of(order, k):
+def _row_of(order, k, lanes):
     if isinstance(order, types.NoneType):
-        return lambda order, k: k
-    return lambda order, k: order.rows[k]
+        return lambda order, k, lanes: k * lanes
+    return lambda order, k, lanes: order.rows[k]
 
 
 def _permutes(order: Any) -> bool:
@@ -128,61 +133,129 @@ def _from_trellis(value, order, k, lanes):
     return lambda value, order, k, lanes: value
 
 
+# --- α of a window, kept at every step or at every second one ------------------------------------------------
+
+
+def keep_alpha(ar, work, k, lanes, alpha):
+    """Keep α of an even step k."""
+    raise NotImplementedError
+
+
+def kept_alpha(ar, work, k, lanes):
+    """Return α of an even step k."""
+    raise NotImplementedError
+
+
+def keep_alpha_between(ar, work, k, lanes, alpha):
+    """Keep α of an odd step k, if the arithmetic keeps those."""
+    raise NotImplementedError
+
+
+def alpha_between(ar, work, k, lanes, before, u, p):
+    """Return α of an odd step k: from memory, or computed again from α of the step before."""
+    raise NotImplementedError
+
+
+@overload(keep_alpha, **_INLINE)
+def _keep_alpha(ar, work, k, lanes, alpha):
+    stride = ar.arithmetic.alpha_stride
+    return lambda ar, work, k, lanes, alpha: store_states(work.alphas, k // stride * STATES * lanes, lanes, alpha)
+
+
+@overload(kept_alpha, **_INLINE)
+def _kept_alpha(ar, work, k, lanes):
+    stride = ar.arithmetic.alpha_stride
+    return lambda ar, work, k, lanes: load_states(ar, work.alphas, k // stride * STATES * lanes, lanes)
+
+
+@overload(keep_alpha_between, **_INLINE)
+def _keep_alpha_between(ar, work, k, lanes, alpha):
+    if ar.arithmetic.alpha_stride == 2:
+        return lambda ar, work, k, lanes, alpha: None
+    return lambda ar, work, k, lanes, alpha: store_states(work.alphas, k * STATES * lanes, lanes, alpha)
+
+
+@overload(alpha_between, **_INLINE)
+def _alpha_between(ar, work, k, lanes, before, u, p):
+    if ar.arithmetic.alpha_stride == 2:
+        return lambda ar, work, k, lanes, before, u, p: forward_step(ar, before, u, p)
+    return lambda ar, work, k, lanes, before, u, p: load_states(ar, work.alphas, k * STATES * lanes, lanes)
+
+
 # --- one constituent decoding ------------------------------------------------------------------------------
 
 
 @njit(**STEP)
 def input_at(ar, order, work, k, lanes):
     """What is known about the input bit of step k from elsewhere: channel and the other constituent decoder."""
-    row = row_of(order, k) * lanes
+    row = row_of(order, k, lanes)
     known = join(ar, load(ar, work.systematic, row), load(ar, work.extrinsics, row))
     return to_trellis(known, order, k, lanes)
 
 
 @njit(**STEP)
-def decode_window(ar, order, work, parity, seams, geometry, window, wants_posterior):
+def put_extrinsic(ar, order, work, k, lanes, e, u, wants_posterior):
+    """Store the extrinsic value of step k, and the a-posteriori value when it is wanted."""
+    row = row_of(order, k, lanes)
+    store(work.extrinsics, row, from_trellis(e, order, k, lanes))
+    if wants_posterior:
+        store(work.posterior, row, from_trellis(join(ar, e, u), order, k, lanes))
+
+
+@njit(**KERNEL)
+def decode_window(ar, order, work, parity, seams, geometry, window, wants_posterior, llrs, ahead):
     """Run α forward over a window, then β backward with the extrinsic values.
 
-    α and β are normalised at every `interval`-th step of the window: where α is fresh, β is a step old, and
-    vice versa (see the ranges in `arithmetic`).
+    α and β are normalised at every `interval`-th step of the window, an even number: where α is fresh, β is a
+    step old, and vice versa (see the ranges in `arithmetic`). On the way it asks for the channel LLRs that are
+    wanted next, a cache line a step from ``llrs[ahead]`` on: they lie far away, and loading them would take as long
+    as an iteration.
     """
-    lanes, steps = geometry.lanes, geometry.steps
+    lanes, steps = lanes_of(ar), geometry.steps
     first = window * steps
     at = window * STATES * lanes
     mask = interval(ar) - 1
 
     alpha = load_states(ar, seams.alpha, at, lanes)
-    for k in range(steps):
-        store_states(work.alphas, k * STATES * lanes, lanes, alpha)
-        u = input_at(ar, order, work, first + k, lanes)
-        store(work.inputs, k * lanes, u)
-        alpha = forward_step(ar, alpha, u, load(ar, parity, (first + k) * lanes))
-        if (k + 1) & mask == 0:
+    for k in range(0, steps, 2):
+        prefetch(llrs, ahead + (first + k) * LINE)
+        prefetch(llrs, ahead + (first + k + 1) * LINE)
+        keep_alpha(ar, work, k, lanes, alpha)
+        u0 = input_at(ar, order, work, first + k, lanes)
+        u1 = input_at(ar, order, work, first + k + 1, lanes)
+        store(work.inputs, k * lanes, u0)
+        store(work.inputs, (k + 1) * lanes, u1)
+        alpha = forward_step(ar, alpha, u0, load(ar, parity, (first + k) * lanes))
+        keep_alpha_between(ar, work, k + 1, lanes, alpha)
+        alpha = forward_step(ar, alpha, u1, load(ar, parity, (first + k + 1) * lanes))
+        if (k + 2) & mask == 0:
             alpha = normalised(ar, alpha)
 
     beta = load_states(ar, seams.beta, at, lanes)
-    for back in range(steps):
-        k = steps - 1 - back
-        u = load(ar, work.inputs, k * lanes)
-        p = load(ar, parity, (first + k) * lanes)
-        e = limited(ar, extrinsic(ar, load_states(ar, work.alphas, k * STATES * lanes, lanes), beta, p))
-        beta = backward_step(ar, beta, u, p)
+    for back in range(2, steps + 1, 2):
+        k = steps - back
+        u0, u1 = load(ar, work.inputs, k * lanes), load(ar, work.inputs, (k + 1) * lanes)
+        p0, p1 = load(ar, parity, (first + k) * lanes), load(ar, parity, (first + k + 1) * lanes)
+        alpha = kept_alpha(ar, work, k, lanes)
+        between = alpha_between(ar, work, k + 1, lanes, alpha, u0, p0)
+        e1 = limited(ar, extrinsic(ar, between, beta, p1))
+        put_extrinsic(ar, order, work, first + k + 1, lanes, e1, u1, wants_posterior)
+        beta = backward_step(ar, beta, u1, p1)
+        e0 = limited(ar, extrinsic(ar, alpha, beta, p0))
+        put_extrinsic(ar, order, work, first + k, lanes, e0, u0, wants_posterior)
+        beta = backward_step(ar, beta, u0, p0)
         if k & mask == 0:
             beta = normalised(ar, beta)
-        row = row_of(order, first + k) * lanes
-        store(work.extrinsics, row, from_trellis(e, order, first + k, lanes))
-        if wants_posterior:
-            store(work.posterior, row, from_trellis(join(ar, e, u), order, first + k, lanes))
 
 
-@njit(**STEP)
+@njit(**KERNEL)
 def acquire(ar, order, work, parity, seams, geometry, window, neighbours):
     """Estimate α at the end and β at the beginning of a window, by short runs that start from nothing known.
 
     They are what enters the following window and the one before: of the same lane, or of the neighbouring lane
     where the lane's own windows end.
     """
-    lanes, steps = geometry.lanes, geometry.steps
+    lanes, steps = lanes_of(ar), geometry.steps
     first = window * steps
     part = STATES * lanes
     mask = interval(ar) - 1
@@ -230,7 +303,7 @@ def permuted_states(states, lanes, at):
     )
 
 
-@njit(**STEP)
+@njit(**KERNEL)
 def set_ends(seams, geometry):
     """Set α at the first window of each block and β at its last one to what is known of the block's ends."""
     lanes, shared = geometry.lanes, geometry.shared
@@ -243,14 +316,14 @@ def set_ends(seams, geometry):
 
 
 @njit(**STEP)
-def decode_constituent(ar, order, work, parity, seams, geometry, neighbours, wants_posterior):
+def decode_constituent(ar, order, work, parity, seams, geometry, neighbours, wants_posterior, llrs, ahead):
     """Decode one constituent code of all blocks of a tile."""
     if geometry.steps < geometry.size:
         for window in range(geometry.windows):
             acquire(ar, order, work, parity, seams, geometry, window, neighbours)
         set_ends(seams, geometry)
     for window in range(geometry.windows):
-        decode_window(ar, order, work, parity, seams, geometry, window, wants_posterior)
+        decode_window(ar, order, work, parity, seams, geometry, window, wants_posterior, llrs, ahead)
 
 
 # --- a tile: the blocks that share vectors -------------------------------------------------------------------
@@ -308,12 +381,12 @@ def load_tile(ar, llrs, starts, geometry, work):
     lanes, rows, stream = geometry.lanes, geometry.rows, geometry.size + 4
     count = columns_of(ar)
     scale, limit = channel_scale(ar), channel_limit(ar)
-    for chunk in range(0, rows, count):
-        # The last chunk ends with the rows; it may overlap the one before.
-        column = min(chunk, rows - count)
-        load_transposed(ar, work.systematic, column * lanes, llrs, starts, column, scale, limit)
-        load_transposed(ar, work.parity, column * lanes, llrs, starts, stream + column, scale, limit)
-        load_transposed(ar, work.parity_interleaved, column * lanes, llrs, starts, 2 * stream + column, scale, limit)
+    for number in range(3):
+        target = work.systematic if number == 0 else work.parity if number == 1 else work.parity_interleaved
+        for chunk in range(0, rows, count):
+            # The last chunk ends with the rows; it may overlap the one before.
+            column = min(chunk, rows - count)
+            load_transposed(ar, target, column * lanes, llrs, starts, number * stream + column, scale, limit)
     neither = received(ar, splat(ar, 0))
     for row in range(0, rows * lanes, lanes):
         store(work.systematic, row, received(ar, load(ar, work.systematic, row)))
@@ -378,8 +451,8 @@ def decode_tiles(
 ):
     """Decode blocks `first` … `last` − 1 of the batch, as many at a time as share a vector.
 
-    `llrs` flat float32 of (B, 3, K + 4); results go to `bits` (B·K,) uint8, `soft` (B·K,) float32 (empty: not wanted) and
-    `used` (B,) int32. `stop`: `NO_STOP`, `STOP_BY_CRC` (with its `table` and `length`) or `STOP_BY_AGREEMENT`.
+    `llrs` flat float32 of (B, 3, K + 4); results go to `bits` (B·K,) uint8, `soft` (B·K,) float32 (empty: not wanted)
+    and `used` (B,) int32. `stop`: `NO_STOP`, `STOP_BY_CRC` (with its `table` and `length`) or `STOP_BY_AGREEMENT`.
     """
     lanes, size, shared = geometry.lanes, geometry.size, geometry.shared
     abreast = lanes // shared
@@ -402,8 +475,12 @@ def decode_tiles(
         for iteration in range(1, iterations + 1):
             final = iteration == iterations
             looks = final or stop != NO_STOP
-            decode_constituent(ar, None, work, work.parity, first_seams, geometry, neighbours, False)
-            decode_constituent(ar, order, work, work.parity_interleaved, second_seams, geometry, neighbours, looks)
+            ahead = (tile + abreast) * 3 * (size + 4) + (iteration - 1) * 2 * geometry.rows * LINE
+            decode_constituent(ar, None, work, work.parity, first_seams, geometry, neighbours, False, llrs, ahead)
+            ahead += geometry.rows * LINE
+            decode_constituent(
+                ar, order, work, work.parity_interleaved, second_seams, geometry, neighbours, looks, llrs, ahead
+            )
             if not looks:
                 continue
             store_tile(ar, geometry, work, places)

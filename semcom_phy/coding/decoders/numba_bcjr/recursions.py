@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from numba import njit
 
-from semcom_phy.coding.decoders.numba_bcjr.arithmetic import join, limited, merge, neutral, normalised, weighed
+from semcom_phy.coding.decoders.numba_bcjr.arithmetic import join, merge, weighed
 from semcom_phy.coding.decoders.numba_bcjr.vectors import load, store
 
 #: Options of all kernels. `cache` keeps machine code on disk; lanes and algorithm are part of the argument types.

@@ -47,7 +47,7 @@ _FLAGS: Final = ("contract", "nsz")
 class Vec(types.Type):
     """Numba type of a vector of `lanes` numbers of numba type `element`."""
 
-    def __init__(self, element: types.Type, lanes: int) -> None:
+    def __init__(self, element: Any, lanes: int) -> None:
         self.element, self.lanes = element, lanes
         super().__init__(name=f"Vec({element}, {lanes})")
 
@@ -293,6 +293,20 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, index, value), generate
 
 
+@intrinsic
+def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of ``array[index]``; it need not lie within the array."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        pointer = _address(context, builder, array, args[0], args[1], sig.args[1], ir.IntType(8))
+        for_reading, into_second_level, data = (ir.Constant(_I32, n) for n in (0, 2, 1))
+        arguments = [pointer, for_reading, into_second_level, data]
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), arguments)
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
 # --- lane permutation ------------------------------------------------------------------------------------
 
 #: Instructions that permute all lanes of a register by an index vector: (bits of an element, lanes) → intrinsic
@@ -433,8 +447,8 @@ def load_transposed(
                 if vec.element != types.float32:
                     value = builder.fpext(value, Vec(vec.element, count).llvm)
             else:
-                value = _call(builder, f"llvm.rint.{wide.suffix}", wide.llvm, [value])
-                value = builder.fptosi(value, ir.VectorType(_I32, count))
+                whole = Vec(types.int32, count)
+                value = _call(builder, f"llvm.lrint.{whole.suffix}.{wide.suffix}", whole.llvm, [value])
                 value = builder.trunc(value, Vec(vec.element, count).llvm)
             rows.append(value)
         first = _address(context, builder, target, target_, at_, sig.args[2], vec.llvm)
@@ -512,6 +526,19 @@ def _times_power_of_two(typingctx: Any, a: Any, n: Any) -> Any:
 
 
 @intrinsic
+def rough_reciprocal(typingctx: Any, a: Any) -> Any:
+    """Return 1/a to about 12 % for normal a > 0: one subtraction, of the bit pattern from that of 2 − δ."""
+    # Exponents subtract; δ balances the error that the mantissas make.
+    magic = 0x7EF311C7 if a.element == types.float32 else 0x7FDE6238DA3C2118
+
+    def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        bits = builder.bitcast(args[0], a.index.llvm)
+        return builder.bitcast(builder.sub(_constant(a.index, magic), bits), a.llvm)
+
+    return a(a), generate
+
+
+@intrinsic
 def _split(typingctx: Any, a: Any) -> Any:
     """Return (m, n) with a = m · 2^n and m in [√½, √2), for normal a > 0."""
     mantissa_bits = 23 if a.element == types.float32 else 52
@@ -529,7 +556,7 @@ def _split(typingctx: Any, a: Any) -> Any:
 
 
 _TAYLOR: Final = tuple(1.0 / math.factorial(n) for n in range(11, -1, -1))
-_ARTANH: Final = tuple(2.0 / n for n in range(15, 0, -2))
+_ARTANH: Final = tuple(2.0 / n for n in range(19, 0, -2))
 
 
 @njit(inline="never", nogil=True)

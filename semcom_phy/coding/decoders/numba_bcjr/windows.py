@@ -40,13 +40,13 @@ class Geometry(NamedTuple):
 
 
 class Interleaver(NamedTuple):
-    """π as row and lane: `rows` (R,) int32; `gather`, `scatter` (R·L,) integers as wide as an element, or None.
+    """π as row and lane: `rows` (R,) int64; `gather`, `scatter` (R·L,) integers as wide as an element, or None.
 
-    Step k of the interleaved order reads row ``rows[k]``; ``gather[k·L + l]`` is the lane that lane l reads from, and
-    `scatter` undoes it. Both are None where every lane reads from itself (Q = 1).
+    Step k of the interleaved order reads the row that begins at ``rows[k]``; ``gather[k·L + l]`` is the lane that lane
+    l reads from, and `scatter` undoes it. Both are None where every lane reads from itself (Q = 1).
     """
 
-    rows: npt.NDArray[np.int32]
+    rows: npt.NDArray[np.int64]
     gather: npt.NDArray | None
     scatter: npt.NDArray | None
 
@@ -72,10 +72,10 @@ def interleaver(layout: Geometry, bits: int) -> Interleaver:
     """Return the interleaver for a layout; lane indices have `bits` bits, as the elements do."""
     rows, shared, lanes = layout.rows, layout.shared, layout.lanes
     position = qpp_interleaver(layout.size).reshape(shared, rows)  # [q, k] = π(q·R + k)
-    row = (position[0] % rows).astype(np.int32)
+    row = (position[0] % rows * lanes).astype(np.int64)
     if shared == 1:
         return Interleaver(row, None, None)
-    assert (position % rows == row).all()
+    assert (position % rows == position[0] % rows).all()
     within = (position // rows).T  # [k, q]: the lane of the block that lane q reads from
     first = np.arange(0, lanes, shared)
     gather = (first[:, None] + within[:, None, :]).reshape(rows, lanes)

@@ -135,8 +135,8 @@ def test_a_block_decodes_alike_alone_and_in_a_batch() -> None:
 
 def test_scaling_of_max_log_is_linear() -> None:
     llrs = awgn_llrs(encode(random_blocks(3, 40, 11)), 1.0, np.random.default_rng(12))
-    once = decode(llrs, algorithm="max-log").llrs
-    np.testing.assert_allclose(decode(4.0 * llrs, algorithm="max-log").llrs, 4.0 * once, rtol=1e-5)
+    once = decode(llrs, algorithm="max-log", backend="numpy").llrs
+    np.testing.assert_allclose(decode(4.0 * llrs, algorithm="max-log", backend="numpy").llrs, 4.0 * once, rtol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
