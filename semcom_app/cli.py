@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in ("send", "train", "weights", "doctor"):
+for _module in ("send", "train", "weights", "bench", "doctor"):
     importlib.import_module(f"semcom_app.commands.{_module}").register(app)
 
 
