@@ -15,6 +15,7 @@ from semcom_phy.accel import numba_available
 # These enter themselves into the registry.
 from semcom_phy.coding.decoders import numba_decoder as numba_decoder
 from semcom_phy.coding.decoders import numpy_log_map as numpy_log_map
+from semcom_phy.coding.decoders import torch_bcjr as torch_bcjr
 from semcom_phy.coding.decoders.interface import (
     ALGORITHMS,
     ARITHMETICS,
@@ -38,6 +39,7 @@ __all__ = [
     "DecoderOutput",
     "DecoderParams",
     "decode",
+    "fastest_backend",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -46,8 +48,8 @@ DEFAULT_PARAMS = DecoderParams()
 
 
 @cache
-def _fastest() -> str:
-    """Return the name that "auto" stands for."""
+def fastest_backend() -> str:
+    """Return the name that "auto" stands for: "numba", or "numpy" (and a warning, once) where numba is missing."""
     if numba_available():
         return "numba"
     _logger.warning("numba is not installed: turbo decoding runs in NumPy, some 500 times slower (pip install numba)")
@@ -102,7 +104,7 @@ def decode(
         raise ConfigurationError(
             f"unknown decoding algorithm {algorithm!r}.{nearest(algorithm, ALGORITHMS)} Known: {', '.join(ALGORITHMS)}"
         )
-    decoder = DECODERS[_fastest() if backend == "auto" else backend]
+    decoder = DECODERS[fastest_backend() if backend == "auto" else backend]
     if isinstance(llrs, list | tuple):
         batches = [_checked(part) for part in llrs]
         return [_decode_batch(batch, params, algorithm, decoder) for batch in batches]

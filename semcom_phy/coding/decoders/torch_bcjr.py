@@ -8,9 +8,11 @@ into LLRs. `_Range` keeps the numbers inside their format. "max-log", "linear-lo
 defined on LLRs (`interface.ALGORITHMS`) and run on LLRs; `_Probabilities` and `_Logarithms` are the two
 arithmetics, the rest of the module does not care.
 
-**Windows.** A block of K bits is cut into P windows of W steps that are decoded side by side. A window takes
-the state metrics at its ends from its neighbours, as they were one iteration before; in the first iteration
-it takes them from a run over the neighbour's `ACQUISITION` nearest steps that starts with all states alike.
+**Windows.** A block of K bits is cut into P windows of W steps that are decoded side by side. A window needs the
+state metrics at its two edges: before each constituent decoding all windows run their last `APPROACH` steps forward
+and their first ones backward and hand the result to their neighbours. These short runs start from the metrics
+that the iteration before had at those places, in the first iteration with all states alike. (Metrics of the
+iteration before taken at the edge itself cost about half an iteration.)
 
 **Layout.** A stream of K values for B blocks is a tensor (W, P, B), step first, so that one step of all
 windows of all blocks ("lanes", P·B of them) is contiguous. As a matrix (W·P, B) its row (k mod W)·P + k div W
@@ -22,11 +24,10 @@ in one loop as they do there. On a CUDA device log-MAP in float32 takes the kern
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
@@ -60,16 +61,18 @@ if TYPE_CHECKING:
 MIN_WINDOW: Final = 64
 #: … and a multiple of this many (the kernels of `triton_bcjr` work on groups of four).
 WINDOW_MULTIPLE: Final = 4
-#: Steps of the neighbour from which a window estimates its boundary metrics in the first iteration.
-ACQUISITION: Final = 32
+#: Steps of its neighbour that a window's metrics at the edge rest on in any case. A multiple of four, too.
+APPROACH: Final = 32
 
-#: Trellis steps × blocks decoded together. On a processor the state metrics, 64 bytes each in float32, should
-#: stay in its cache; a CUDA device wants all its units busy and has gigabytes.
-_CELLS_CPU: Final = 1 << 17
+#: Trellis steps × blocks decoded together, with 64 bytes of state metrics each in float32. On a processor tensors
+#: that leave its cache cost more than the calls that larger ones save; a CUDA device wants all its units busy.
+_CELLS_CPU: Final = 1 << 18
 _CELLS_CUDA: Final = 1 << 24
 #: Lanes are a multiple of this on a processor: torch handles what is left over with other instructions, and
 #: the last bit of a result would depend on a block's place in the batch.
 _VECTOR: Final = 32
+#: The kernels need tuples, which Triton has since this version.
+_TRITON_VERSION: Final = (3, 3)
 #: Steps whose branch weights are laid out at once.
 _STRIDE: Final = 8
 
@@ -380,16 +383,16 @@ class _Workspace:
             self._after_rows.append(index(2 * (STATES * beta_time + reverse[NEXT_STATE[state, entering]]) + 1))
             self.states_with_parity.append(np.flatnonzero(PARITY_BIT[state, entering]).tolist())
 
-    def run(self, known: Tensor, parity: Tensor, start: Tensor, begin: int = 0) -> Tensor:
-        """Fill the metrics from t = `begin`, where they are `start` (8, 2, lanes), to W; return those of t = W.
+    def load(self, known: Tensor, parity: Tensor) -> None:
+        """Take the weights of the input bits, channel and a-priori, and of the parity bits, both (W, lanes)."""
+        self._weights[:, 1], self._weights[:, 2] = known, parity
+        self._weights[:, 3] = self.arithmetic.times(known, parity)
 
-        `known` (W, lanes): weights of the input bits, channel and a-priori; `parity` (W, lanes).
-        """
+    def run(self, start: Tensor, begin: int = 0) -> Tensor:
+        """Fill the metrics from t = `begin`, where they are `start` (8, 2, lanes), to W; return those of t = W."""
         import torch
 
         arithmetic = self.arithmetic
-        self._weights[:, 1], self._weights[:, 2] = known, parity
-        self._weights[:, 3] = arithmetic.times(known, parity)
         rows = self._weights.view(-1, self.lanes)
         self.metrics[begin] = start
         for first_step in range(begin, self.steps, _STRIDE):
@@ -459,7 +462,8 @@ class _TorchConstituents:
 
         self.arithmetic, self.windows = arithmetic, windows
         self.parities, self.starts = list(parities), [self._start(tail) for tail in tails]
-        self.acquired = [windows.count == 1] * 2
+        # Metrics of every window `APPROACH` steps before it ends, (8, direction, lanes), of the last iteration.
+        self.inner = [torch.full_like(start, arithmetic.one).flatten(2) for start in self.starts]
         self.order = torch.from_numpy(windows.interleaved_rows()).to(parities[0].device)
         self.inverse = self.order.argsort()
         self._work: _Workspace | None = None
@@ -484,13 +488,13 @@ class _TorchConstituents:
         if self._work is None:
             self._work = _Workspace(self.arithmetic, steps, lanes, known)
         own = known.index_select(0, self.order) if which else known
-        own, parity = own.view(steps, lanes), self.parities[which].view(steps, lanes)
-        if not self.acquired[which]:
-            alike = own.new_full((STATES, 2, lanes), self.arithmetic.one)
-            self._hand_on(which, self._work.run(own, parity, alike, steps - ACQUISITION))
-            self.acquired[which] = True
-        ends = self._work.run(own, parity, self.starts[which].view(STATES, 2, lanes))
-        self._hand_on(which, ends)
+        parity = self.parities[which].view(steps, lanes)
+        self._work.load(own.view(steps, lanes), parity)
+        if self.windows.count > 1:
+            self._hand_on(which, self._work.run(self.inner[which], steps - APPROACH))
+        self._work.run(self.starts[which].view(STATES, 2, lanes))
+        if self.windows.count > 1:
+            self.inner[which] = self._work.metrics[steps - APPROACH].clone()
         extrinsic = self.arithmetic.extrinsic(self._work, parity).view(known.shape)
         if which:
             extrinsic = extrinsic.index_select(0, self.inverse)
@@ -499,6 +503,8 @@ class _TorchConstituents:
 
     def keep(self, blocks: Tensor) -> None:
         self.parities = [parity.index_select(1, blocks) for parity in self.parities]
+        shape = (STATES, 2, self.windows.count, -1)
+        self.inner = [inner.view(shape).index_select(3, blocks).flatten(2) for inner in self.inner]
         self.starts = [start.index_select(3, blocks) for start in self.starts]
         self._work = None
 
@@ -614,7 +620,7 @@ def _constituents(
 
         limits = arithmetic.limits
         return triton_bcjr.TritonConstituents(
-            windows, parities, tails, ACQUISITION, math.exp(limits.extrinsic), limits.floor
+            windows, parities, tails, APPROACH, math.exp(limits.extrinsic), limits.floor
         )
     return _TorchConstituents(arithmetic, windows, parities, tails)
 
@@ -625,7 +631,17 @@ def _wants_triton(tensor: Tensor) -> bool:
 
     if tensor.dtype != torch.float32 or not (tensor.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"):
         return False
-    return importlib.util.find_spec("triton") is not None
+    return _triton_version() >= _TRITON_VERSION
+
+
+@cache
+def _triton_version() -> tuple[int, ...]:
+    """Major and minor version of Triton, (0, 0) without it."""
+    try:
+        import triton
+    except ImportError:
+        return 0, 0
+    return tuple(int(number) for number in triton.__version__.split(".")[:2])
 
 
 # --- entry points ----------------------------------------------------------------------------------------
@@ -639,12 +655,16 @@ def _require_torch() -> None:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let torch use `count` processor cores, 0 for all, until the end of the block."""
+def _on_device_of(llrs: Tensor, threads: int) -> Iterator[None]:
+    """Work on the tensor's CUDA device, or with `threads` processor cores (0 for all) until the end of the block."""
     import torch
 
+    if llrs.is_cuda:
+        with torch.cuda.device(llrs.device):
+            yield
+        return
     before = torch.get_num_threads()
-    torch.set_num_threads(count or os.cpu_count() or 1)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
     try:
         yield
     finally:
@@ -697,7 +717,7 @@ def decode_tensor(
     windows = windows_of(llrs.shape[2] - TAIL_COLUMNS, params.windows)
     cells = _CELLS_CUDA if llrs.is_cuda else _CELLS_CPU
     together = max(1, cells // windows.size)
-    with torch.no_grad(), _threads(params.threads) if llrs.device.type == "cpu" else nullcontext():
+    with torch.no_grad(), _on_device_of(llrs, params.threads):
         parts = []
         for start in range(0, len(llrs), together):
             part = llrs[start : start + together].detach().to(getattr(torch, number))
@@ -723,7 +743,7 @@ def decode_torch(llrs: npt.NDArray, params: DecoderParams, algorithm: str) -> De
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    output = decode_tensor(torch.from_numpy(sanitised(llrs)).to(device), params, algorithm)
+    output = decode_tensor(torch.from_numpy(np.ascontiguousarray(sanitised(llrs))).to(device), params, algorithm)
     return DecoderOutput(
         output.bits.cpu().numpy(),
         None if output.llrs is None else output.llrs.cpu().numpy(),

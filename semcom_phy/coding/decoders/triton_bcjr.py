@@ -1,7 +1,9 @@
-"""CUDA kernels for the log-MAP of `torch_bcjr`: one launch per constituent decoding, in float32.
+"""CUDA kernels for the log-MAP of `torch_bcjr` in float32: two launches per constituent decoding.
 
 A lane is one window of one block; lanes are numbered window · B + block, so that neighbours in a warp read
-neighbours in memory. A program runs the whole BCJR of its lanes with the eight state metrics in registers:
+neighbours in memory. `_approach` runs the last steps of each window forward and its first steps backward and so
+finds the metrics with which its neighbours start. `_decode` then runs the whole BCJR of its lanes with the eight
+state metrics in registers:
 
 * forward over W steps, storing the metrics of every fourth step in `checkpoints` (W/4, 8, lanes);
 * backward in groups of four: the forward metrics in between are computed again from the checkpoint, which
@@ -10,9 +12,9 @@ neighbours in memory. A program runs the whole BCJR of its lanes with the eight 
 The arithmetic, its bounds and its renormalisation are those of `torch_bcjr`: forward metrics are renormalised at
 even times, backward metrics too, so that of the pair α_k, β_(k+1) never more than one is a step behind.
 
-Boundary metrics are tensors (8, P + 1, B): window t starts forward from entry t and backward from entry t + 1.
-Entry 0 of the forward ones (state zero) and entry P of the backward ones (tail bits) never change. A launch
-reads one set and writes the other, because programs run in no particular order.
+Metrics at the edges of windows are a tensor (2, 8, P + 1, B): window t starts forward from [0, :, t] and backward
+from [1, :, t + 1]. [0, :, 0] (state zero) and [1, :, P] (tail bits) never change. `_decode` leaves the metrics from
+which the next `_approach` starts in `inner` (2, 8, lanes).
 
 This module imports torch and triton; `torch_bcjr` imports it when there is a tensor for it.
 """
@@ -97,7 +99,8 @@ def _extrinsic(a, b, p, bound):  # type: ignore[no-untyped-def]
     one_zero = a[2] * b[1] + a[3] * b[5] + a[4] * b[6] + a[5] * b[2]
     zero_one = a[4] * b[2] + a[5] * b[6] + a[2] * b[5] + a[3] * b[1]
     one_one = a[6] * b[3] + a[7] * b[7] + a[0] * b[4] + a[1] * b[0]
-    ratio = (one_zero + p * one_one) / (zero_zero + p * zero_one)
+    # Correctly rounded, so that equal probabilities give exactly 1: nothing received is LLR 0.
+    ratio = tl.div_rn(one_zero + p * one_one, zero_zero + p * zero_one)
     return tl.minimum(tl.maximum(ratio, 1.0 / bound), bound)
 
 
@@ -131,7 +134,8 @@ def _place(step, window, block, rows, windows, blocks, mask, INTERLEAVED: tl.con
     return row * blocks + block
 
 
-@triton.jit
+# The batch shrinks as blocks leave; its sizes must not each ask for a compilation of their own.
+@triton.jit(do_not_specialize=["windows", "blocks"])
 def _decode(  # type: ignore[no-untyped-def]
     known,
     parity,
@@ -139,16 +143,15 @@ def _decode(  # type: ignore[no-untyped-def]
     following,
     total,
     rows,
-    alpha_from,
-    beta_from,
-    alpha_to,
-    beta_to,
+    edges,
+    inner,
     checkpoints,
     windows,
     blocks,
     bound,
     floor,
     STEPS: tl.constexpr,
+    APPROACH: tl.constexpr,
     INTERLEAVED: tl.constexpr,
     TOTAL: tl.constexpr,
     LANES: tl.constexpr,
@@ -159,10 +162,12 @@ def _decode(  # type: ignore[no-untyped-def]
     inside = lane < lanes
     window = lane // blocks
     block = lane - window * blocks
-    boundary = lanes + blocks
+    edge = lanes + blocks
 
-    a = _load_metrics(alpha_from + lane, boundary, inside)
+    a = _load_metrics(edges + lane, edge, inside)
     for group in range(STEPS // 4):
+        if 4 * group == STEPS - APPROACH:
+            _store_metrics(inner + lane, lanes, a, inside)
         _store_metrics(checkpoints + group * 8 * lanes + lane, lanes, a, inside)
         for pair in tl.static_range(2):
             step = 4 * group + 2 * pair
@@ -173,12 +178,13 @@ def _decode(  # type: ignore[no-untyped-def]
             p0 = tl.load(parity + step * lanes + lane, inside, 1.0)
             p1 = tl.load(parity + (step + 1) * lanes + lane, inside, 1.0)
             a = _renormalised(_forward(_forward(a, u0, p0), u1, p1), floor)
-    _store_metrics(alpha_to + lane + blocks, boundary, a, inside)
 
-    b = _load_metrics(beta_from + lane + blocks, boundary, inside)
+    b = _load_metrics(edges + 8 * edge + lane + blocks, edge, inside)
     for backward_group in range(STEPS // 4):
         group = STEPS // 4 - 1 - backward_group
         step = 4 * group
+        if step + 4 == APPROACH:
+            _store_metrics(inner + 8 * lanes + lane, lanes, b, inside)
         at0 = _place(step, window, block, rows, windows, blocks, inside, INTERLEAVED)
         at1 = _place(step + 1, window, block, rows, windows, blocks, inside, INTERLEAVED)
         at2 = _place(step + 2, window, block, rows, windows, blocks, inside, INTERLEAVED)
@@ -215,37 +221,36 @@ def _decode(  # type: ignore[no-untyped-def]
             tl.store(total + at1, u1 * e1, inside)
             tl.store(total + at2, u2 * e2, inside)
             tl.store(total + at3, u3 * e3, inside)
-    _store_metrics(beta_to + lane, boundary, b, inside)
 
 
-@triton.jit
-def _acquire(  # type: ignore[no-untyped-def]
+# The batch shrinks as blocks leave; its sizes must not each ask for a compilation of their own.
+@triton.jit(do_not_specialize=["windows", "blocks"])
+def _approach(  # type: ignore[no-untyped-def]
     known,
     parity,
     rows,
-    alpha,
-    beta,
+    edges,
+    inner,
     windows,
     blocks,
     floor,
     STEPS: tl.constexpr,
-    COUNT: tl.constexpr,
+    APPROACH: tl.constexpr,
     INTERLEAVED: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """Estimate what a window hands to its neighbours from its last and first `COUNT` steps alone."""
+    """Find what a window hands to its neighbours: run its last and its first `APPROACH` steps from `inner`."""
     lanes = windows * blocks
     lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
     inside = lane < lanes
     window = lane // blocks
     block = lane - window * blocks
-    boundary = lanes + blocks
-    alike = tl.full((LANES,), 1.0, tl.float32)
+    edge = lanes + blocks
 
-    a = (alike, alike, alike, alike, alike, alike, alike, alike)
-    b = (alike, alike, alike, alike, alike, alike, alike, alike)
-    for pair in range(COUNT // 2):
-        first = STEPS - COUNT + 2 * pair
+    a = _load_metrics(inner + lane, lanes, inside)
+    b = _load_metrics(inner + 8 * lanes + lane, lanes, inside)
+    for pair in range(APPROACH // 2):
+        first = STEPS - APPROACH + 2 * pair
         at0 = _place(first, window, block, rows, windows, blocks, inside, INTERLEAVED)
         at1 = _place(first + 1, window, block, rows, windows, blocks, inside, INTERLEAVED)
         u0 = tl.load(known + at0, inside, 1.0)
@@ -254,7 +259,7 @@ def _acquire(  # type: ignore[no-untyped-def]
         p1 = tl.load(parity + (first + 1) * lanes + lane, inside, 1.0)
         a = _renormalised(_forward(_forward(a, u0, p0), u1, p1), floor)
 
-        first = COUNT - 2 - 2 * pair
+        first = APPROACH - 2 - 2 * pair
         at0 = _place(first, window, block, rows, windows, blocks, inside, INTERLEAVED)
         at1 = _place(first + 1, window, block, rows, windows, blocks, inside, INTERLEAVED)
         u0 = tl.load(known + at0, inside, 1.0)
@@ -262,17 +267,17 @@ def _acquire(  # type: ignore[no-untyped-def]
         p0 = tl.load(parity + first * lanes + lane, inside, 1.0)
         p1 = tl.load(parity + (first + 1) * lanes + lane, inside, 1.0)
         b = _renormalised(_backward(_backward(b, u1, p1), u0, p0), floor)
-    # Entry 0 of the forward and entry P of the backward boundaries are known and not written here.
-    _store_metrics(alpha + lane + blocks, boundary, a, inside)
-    _store_metrics(beta + lane, boundary, b, inside)
+    # The two edges that are known are not among these.
+    _store_metrics(edges + lane + blocks, edge, a, inside)
+    _store_metrics(edges + 8 * edge + lane, edge, b, inside)
 
 
 class TritonConstituents:
     """`torch_bcjr.Constituents` as kernels.
 
     `parities`, two of (W·P, B) float32: likelihood ratios in each constituent's own order; `tails`, two of (8, B):
-    metrics of the states at time K. `acquisition`: steps (even, at most W) for the first estimate of
-    boundaries; `bound`: largest extrinsic ratio; `floor`: smallest metric where the largest is 1.
+    metrics of the states at time K. `approach`: steps (a multiple of four, at most W) that find the metrics at the
+    edges of windows; `bound`: largest extrinsic ratio; `floor`: smallest metric where the largest is 1.
     """
 
     def __init__(
@@ -280,40 +285,41 @@ class TritonConstituents:
         windows: Windows,
         parities: Sequence[torch.Tensor],
         tails: Sequence[torch.Tensor],
-        acquisition: int,
+        approach: int,
         bound: float,
         floor: float,
     ) -> None:
-        self.windows, self.acquisition = windows, acquisition
+        self.windows, self.approach = windows, approach
         self.bound, self.floor = bound, floor
         self.parities = list(parities)
-        # Per constituent what the next launch reads and what it writes, each (forward or backward, 8, P + 1, B).
-        self.boundaries = [(self._boundaries(tail), self._boundaries(tail)) for tail in tails]
-        self.acquired = [windows.count == 1] * 2
-        device = parities[0].device
-        self.rows = torch.from_numpy(windows.interleaved_rows()).to(device, torch.int32)
+        self.edges = [self._edges(tail) for tail in tails]
+        blocks = parities[0].shape[1]
+        self.inner = [tail.new_ones(2, STATES, windows.count, blocks) for tail in tails]
+        self.rows = torch.from_numpy(windows.interleaved_rows()).to(parities[0].device, torch.int32)
         self._checkpoints = parities[0].new_empty(STATES // 4 * parities[0].numel())
 
-    def _boundaries(self, tail: torch.Tensor) -> torch.Tensor:
-        boundaries = tail.new_zeros(2, STATES, self.windows.count + 1, tail.shape[1])
-        boundaries[0, 0, 0] = 1.0
-        boundaries[1, :, -1] = tail
-        return boundaries
+    def _edges(self, tail: torch.Tensor) -> torch.Tensor:
+        edges = tail.new_zeros(2, STATES, self.windows.count + 1, tail.shape[1])
+        edges[0, 0, 0] = 1.0
+        edges[1, :, -1] = tail
+        return edges
 
     def decode(
         self, which: int, known: torch.Tensor, systematic: torch.Tensor, total: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """See `torch_bcjr.Constituents.decode`."""
         windows, blocks = self.windows.count, known.shape[1]
-        parity, rows = self.parities[which], self.rows
-        source, target = self.boundaries[which]
+        parity, edges, inner = self.parities[which], self.edges[which], self.inner[which]
         grid = (triton.cdiv(windows * blocks, _LANES),)
-        shape = {"STEPS": self.windows.length, "INTERLEAVED": bool(which), "LANES": _LANES}
-        if not self.acquired[which]:
-            _acquire[grid](
-                known, parity, rows, *source, windows, blocks, self.floor, COUNT=self.acquisition, **shape, **_OPTIONS
-            )
-            self.acquired[which] = True
+        constants = {
+            "STEPS": self.windows.length,
+            "APPROACH": self.approach,
+            "INTERLEAVED": bool(which),
+            "LANES": _LANES,
+            **_OPTIONS,
+        }
+        if windows > 1:
+            _approach[grid](known, parity, self.rows, edges, inner, windows, blocks, self.floor, **constants)
         following = torch.empty_like(known)
         posterior = torch.empty_like(known) if total else None
         _decode[grid](
@@ -322,24 +328,21 @@ class TritonConstituents:
             systematic,
             following,
             following if posterior is None else posterior,
-            rows,
-            *source,
-            *target,
+            self.rows,
+            edges,
+            inner,
             self._checkpoints,
             windows,
             blocks,
             self.bound,
             self.floor,
             TOTAL=total,
-            **shape,
-            **_OPTIONS,
+            **constants,
         )
-        self.boundaries[which] = target, source
         return following, posterior
 
     def keep(self, blocks: torch.Tensor) -> None:
         """Go on with these blocks only."""
         self.parities = [parity.index_select(1, blocks) for parity in self.parities]
-        self.boundaries = [
-            (source.index_select(3, blocks), target.index_select(3, blocks)) for source, target in self.boundaries
-        ]
+        self.edges = [edges.index_select(3, blocks) for edges in self.edges]
+        self.inner = [inner.index_select(3, blocks) for inner in self.inner]

@@ -216,7 +216,7 @@ def test_an_arithmetic_that_is_not_there() -> None:
 def test_numpy_takes_over_where_numba_is_missing(monkeypatch, caplog) -> None:
     for module in (decoders, numba_decoder):
         monkeypatch.setattr(module, "numba_available", lambda: False)
-    decoders._fastest.cache_clear()
+    decoders.fastest_backend.cache_clear()
     blocks, llrs = noisy(2, 40, 6.0, 9)
     try:
         with caplog.at_level(logging.WARNING):
@@ -226,7 +226,7 @@ def test_numpy_takes_over_where_numba_is_missing(monkeypatch, caplog) -> None:
         with pytest.raises(ConfigurationError, match="pip install numba"):
             decode(llrs, backend="numba")
     finally:
-        decoders._fastest.cache_clear()
+        decoders.fastest_backend.cache_clear()
 
 
 SCRIPT = """
