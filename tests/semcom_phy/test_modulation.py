@@ -132,3 +132,92 @@ def test_llrs_are_calibrated(channel_name: str, snr_db: float) -> None:
         p = stated[inside]
         score = (b[inside].sum() - p.sum()) / math.sqrt(np.sum(p * (1 - p)))
         assert abs(score) < 4, f"LLRs from {low} to {high} are off by {score:.1f} σ"
+
+
+ALL = ["bpsk", "qpsk", "16qam"]
+
+
+def all_words(name: str) -> np.ndarray:
+    """Every group of bits of a symbol, one per row."""
+    return np.array(list(itertools.product([0, 1], repeat=MODULATIONS[name].bits_per_symbol)), np.uint8)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_constellation_has_unit_energy_and_gray_neighbours(name: str) -> None:
+    words = all_words(name)
+    points = MODULATIONS[name].modulate(words.reshape(-1))
+    assert np.mean(np.abs(points) ** 2) == pytest.approx(1.0)
+    assert np.mean(points) == pytest.approx(0.0)
+    distance = np.abs(points[:, None] - points)
+    nearest = np.min(distance[distance > 1e-9])
+    for i, j in zip(*np.nonzero(np.abs(distance - nearest) < 1e-9), strict=True):
+        assert np.count_nonzero(words[i] != words[j]) == 1
+
+
+def test_mapping_is_that_of_ts_36_211_with_bit_one_positive() -> None:
+    """Tables 7.1.2-1 and 7.1.3-1 with every bit inverted where it is a sign."""
+    assert MODULATIONS["qpsk"].modulate([1, 0]) == pytest.approx(np.array([1 - 1j]) / math.sqrt(2))
+    assert MODULATIONS["16qam"].modulate([1, 0, 0, 1]) == pytest.approx(np.array([1 - 3j]) / math.sqrt(10))
+    assert MODULATIONS["16qam"].modulate([0, 1, 1, 0]) == pytest.approx(np.array([-3 + 1j]) / math.sqrt(10))
+
+
+@pytest.mark.parametrize("name", ALL)
+@given(yr=FINITE, yi=FINITE, hr=FINITE, hi=FINITE, n0=st.floats(0.5, 1e3))
+def test_llrs_are_exact(name: str, yr: float, yi: float, hr: float, hi: float, n0: float) -> None:
+    """Against the definition: likelihoods summed over all points, bit by bit."""
+    words, y, h = all_words(name), complex(yr, yi), complex(hr, hi)
+    exponents = -(np.abs(y - h * MODULATIONS[name].modulate(words.reshape(-1))) ** 2) / n0
+    llrs = MODULATIONS[name].demap([y], h, n0)
+    for number in range(words.shape[1]):
+        ones = words[:, number] == 1
+        expected = np.logaddexp.reduce(exponents[ones]) - np.logaddexp.reduce(exponents[~ones])
+        bounded = min(max(expected, -LLR_LIMIT), LLR_LIMIT)
+        tolerance = 1e-6 * abs(bounded) + 1e-14 * (abs(y) + 2 * abs(h)) ** 2 / n0 + 1e-6
+        assert llrs[number] == pytest.approx(bounded, abs=tolerance)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.filterwarnings("error")
+def test_llrs_are_finite_at_the_limits(name: str) -> None:
+    modulation = MODULATIONS[name]
+    words = all_words(name).reshape(-1)
+    points = modulation.modulate(words)
+    for n0 in (0.0, 5e-324, 1e-300, 1e-12):
+        llrs = modulation.demap(points, 1.0, n0)
+        assert hard_decisions(llrs).tolist() == words.tolist()
+        assert np.all(np.abs(llrs) == LLR_LIMIT)
+    for gain, n0 in ((1.0, math.inf), (0.0, 1.0), (0.0, 0.0)):
+        assert not modulation.demap(points, gain, n0).any()
+    assert np.all(np.isfinite(modulation.demap(points * 1e150, 1.0, 1e-300)))
+    for bad in ([math.nan], [math.inf]):
+        with pytest.raises(ConfigurationError, match="finite"):
+            modulation.demap(bad, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("name", "count"), [("qpsk", 3), ("16qam", 6)])
+def test_bits_have_to_fill_symbols(name: str, count: int) -> None:
+    with pytest.raises(ConfigurationError, match="fill"):
+        MODULATIONS[name].modulate([0] * count)
+
+
+@pytest.mark.parametrize("name", ["qpsk", "16qam"])
+def test_uncoded_error_rate_is_the_textbook_one(name: str) -> None:
+    """Proakis: QPSK ½·erfc(√(Eb/N0)); 16-QAM with Gray mapping, exact average over its two kinds of bits."""
+    rng = np.random.default_rng(3)
+    modulation = MODULATIONS[name]
+    for esn0_db in (3.0, 8.0):
+        n0 = 10 ** (-esn0_db / 10)
+        bits = rng.integers(0, 2, 4 * 100_000, dtype=np.uint8)
+        symbols = modulation.modulate(bits)
+        noise = rng.standard_normal((symbols.size, 2)) @ [1, 1j] * math.sqrt(n0 / 2)
+        errors = np.count_nonzero(hard_decisions(modulation.demap(symbols + noise, 1.0, n0)) != bits)
+
+        def q(x: float) -> float:
+            return 0.5 * math.erfc(x / math.sqrt(2))
+
+        if name == "qpsk":
+            rate = q(math.sqrt(1 / n0))
+        else:
+            d = math.sqrt(0.2 / n0)
+            rate = 0.25 * (3 * q(d) + 2 * q(3 * d) - q(5 * d))
+        assert abs(errors - rate * bits.size) < 4 * math.sqrt(rate * bits.size)

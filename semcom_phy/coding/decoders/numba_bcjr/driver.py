@@ -52,8 +52,13 @@ def _workspace(layout: Geometry, arithmetic: Arithmetic) -> kernels.Workspace:
 
 def _seams(layout: Geometry, dtype: str) -> kernels.Seams:
     part = STATES * layout.lanes
+    count = layout.windows * part
     return kernels.Seams(
-        _aligned(layout.windows * part, dtype), _aligned(layout.windows * part, dtype), _aligned(2 * part, dtype)
+        _aligned(count, dtype),
+        _aligned(count, dtype),
+        _aligned(count, dtype),
+        _aligned(count, dtype),
+        _aligned(2 * part, dtype),
     )
 
 

@@ -58,12 +58,15 @@ NO_STOP, STOP_BY_CRC, STOP_BY_AGREEMENT = 0, 1, 2
 class Seams(NamedTuple):
     """State metrics where windows meet, for one constituent code, all flat and of the arithmetic's dtype.
 
-    `alpha`, `beta` (P/Q·8·L,): what enters each window at its beginning and at its end. `ends` (2·8·L,): α at the
-    beginning of a block in the block's first lane, and β at its end in the last one.
+    `alpha`, `beta` (P/Q·8·L,): what enters each window at its beginning and at its end. `late_alpha`, `early_beta`
+    (P/Q·8·L,): α and β, in the iteration before, `ACQUISITION` steps before the end of each window and after its
+    beginning. `ends` (2·8·L,): α at the beginning of a block in the block's first lane, β at its end in the last one.
     """
 
     alpha: npt.NDArray
     beta: npt.NDArray
+    late_alpha: npt.NDArray
+    early_beta: npt.NDArray
     ends: npt.NDArray
 
 
@@ -230,6 +233,8 @@ def decode_window(ar, order, work, parity, seams, geometry, window, wants_poster
         alpha = forward_step(ar, alpha, u1, load(ar, parity, (first + k + 1) * lanes))
         if (k + 2) & mask == 0:
             alpha = normalised(ar, alpha)
+    late = kept_alpha(ar, work, max(steps - ACQUISITION, 0), lanes)
+    store_states(seams.late_alpha, at, lanes, normalised(ar, late))
 
     beta = load_states(ar, seams.beta, at, lanes)
     for back in range(2, steps + 1, 2):
@@ -246,24 +251,23 @@ def decode_window(ar, order, work, parity, seams, geometry, window, wants_poster
         beta = backward_step(ar, beta, u0, p0)
         if k & mask == 0:
             beta = normalised(ar, beta)
+        if k == ACQUISITION:
+            store_states(seams.early_beta, at, lanes, normalised(ar, beta))
 
 
 @njit(**KERNEL)
 def acquire(ar, order, work, parity, seams, geometry, window, neighbours):
-    """Estimate α at the end and β at the beginning of a window, by short runs that start from nothing known.
+    """Estimate α at the end and β at the beginning of a window, by short runs over its last and its first steps.
 
-    They are what enters the following window and the one before: of the same lane, or of the neighbouring lane
-    where the lane's own windows end.
+    They start from what the iteration before had there. The results are what enters the following window and
+    the one before: of the same lane, or of the neighbouring lane where the lane's own windows end.
     """
     lanes, steps = lanes_of(ar), geometry.steps
     first = window * steps
     part = STATES * lanes
     mask = interval(ar) - 1
-    run = min(ACQUISITION, steps)
-    z = neutral(ar)
-
-    alpha = normalised(ar, (z, z, z, z, z, z, z, z))
-    for k in range(steps - run, steps):
+    alpha = load_states(ar, seams.late_alpha, window * part, lanes)
+    for k in range(steps - ACQUISITION, steps):
         u = input_at(ar, order, work, first + k, lanes)
         alpha = forward_step(ar, alpha, u, load(ar, parity, (first + k) * lanes))
         if (k + 1) & mask == 0:
@@ -274,9 +278,9 @@ def acquire(ar, order, work, parity, seams, geometry, window, neighbours):
     else:
         store_states(seams.alpha, 0, lanes, permuted_states(alpha, neighbours, 0))
 
-    beta = normalised(ar, (z, z, z, z, z, z, z, z))
-    for back in range(run):
-        k = run - 1 - back
+    beta = load_states(ar, seams.early_beta, window * part, lanes)
+    for back in range(ACQUISITION):
+        k = ACQUISITION - 1 - back
         u = input_at(ar, order, work, first + k, lanes)
         beta = backward_step(ar, beta, u, load(ar, parity, (first + k) * lanes))
         if k & mask == 0:
@@ -313,6 +317,17 @@ def set_ends(seams, geometry):
             foot = head + shared - 1
             seams.alpha[head] = seams.ends[head]
             seams.beta[last + foot] = seams.ends[STATES * lanes + foot]
+
+
+@njit(**STEP)
+def forget(ar, seams, geometry):
+    """Start a block's first iteration: all states are alike wherever windows meet."""
+    lanes = lanes_of(ar)
+    z = neutral(ar)
+    alike = normalised(ar, (z, z, z, z, z, z, z, z))
+    for at in range(0, geometry.windows * STATES * lanes, STATES * lanes):
+        store_states(seams.late_alpha, at, lanes, alike)
+        store_states(seams.early_beta, at, lanes, alike)
 
 
 @njit(**STEP)
@@ -471,6 +486,8 @@ def decode_tiles(
                 places[number * shared + q] = number * size + q * geometry.rows
         load_tile(ar, llrs, starts, geometry, work)
         load_tails(ar, llrs, blocks, geometry, first_seams, second_seams)
+        forget(ar, first_seams, geometry)
+        forget(ar, second_seams, geometry)
         left = valid
         for iteration in range(1, iterations + 1):
             final = iteration == iterations

@@ -1,7 +1,8 @@
 """How code blocks are laid into vectors: windows of a block, and blocks, side by side.
 
 A block of K steps is cut into P windows of W = K/P steps. The state metrics that enter a window are found by an
-acquisition run over the neighbouring window's nearest steps, so that all windows can be decoded at the same time. P
+acquisition run over the neighbouring window's nearest steps, which starts from the metrics that the iteration before
+had there (in the first iteration, from all states alike), so that all windows can be decoded at the same time. P
 follows from K alone, so a block decodes to the same bits on every machine and in every batch.
 
 In a vector of L lanes, Q = min(P, L) neighbouring lanes hold one block, and lane q of a block walks through its windows
@@ -24,8 +25,8 @@ from semcom_phy.coding.qpp import qpp_interleaver
 SHORTEST_WINDOW: Final = 128
 #: … and a block at most this many windows.
 MOST_WINDOWS: Final = 32
-#: Steps of an acquisition run; a dozen constraint lengths.
-ACQUISITION: Final = 48
+#: Steps of an acquisition run, an even number: eight constraint lengths.
+ACQUISITION: Final = 32
 
 
 class Geometry(NamedTuple):
