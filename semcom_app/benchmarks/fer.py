@@ -157,11 +157,8 @@ def _text(value: float | None, pattern: str) -> str:
     return "nan" if value is None else format(value, pattern)
 
 
-def load_curve(path: Path) -> FerCurve:
-    """Read a curve file: this program's, or any with the columns ebn0_db, frames and frame_errors.
-
-    The last line of the header names the columns. Raises FormatError when the file is not such a curve.
-    """
+def read_curve_file(path: Path) -> bytes:
+    """Return what a curve file holds; FormatError when it cannot be read or is larger than `MAX_CURVE_BYTES`."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_CURVE_BYTES + 1)
@@ -169,6 +166,15 @@ def load_curve(path: Path) -> FerCurve:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from None
     if len(content) > MAX_CURVE_BYTES:
         raise FormatError(f"{path} is no curve: larger than {MAX_CURVE_BYTES} bytes")
+    return content
+
+
+def load_curve(path: Path) -> FerCurve:
+    """Read a curve file: this program's, or any with the columns ebn0_db, frames and frame_errors.
+
+    The last line of the header names the columns. Raises FormatError when the file is not such a curve.
+    """
+    content = read_curve_file(path)
     try:
         return parse_curve(content.decode())
     except (FormatError, UnicodeDecodeError) as error:

@@ -35,7 +35,8 @@ class LinkStats:
     `channel_uses` is every symbol that was sent for the frame, `overhead_uses` its part for signalling
     and header. `esn0_db` is what was asked for, `esn0_measured_db` what the receiver measured; both are
     None where they do not exist (no noise, no radio channel), as are carrier-frequency offset and
-    timing where nothing is off. `raw_*` counts coded bits at the demodulator's output, `decoded_*`
+    timing where nothing is off. `fragments_*`: bursts that carry parts of the frame, every copy counted;
+    0 on links without bursts. `raw_*` counts coded bits at the demodulator's output, `decoded_*`
     payload bits after the decoder.
     """
 
@@ -44,6 +45,8 @@ class LinkStats:
     frames_sent: int = 0
     frames_received: int = 0
     frames_lost: int = 0
+    fragments_sent: int = 0
+    fragments_received: int = 0
     esn0_db: float | None = None
     esn0_measured_db: float | None = None
     cfo_hz: float | None = None
@@ -95,7 +98,7 @@ class Reception:
 
     @property
     def stats(self) -> LinkStats:
-        """Counts summed over the frames; measured Es/N0 is the linear mean over those that have one."""
+        """Counts summed over the frames; measured Es/N0 (linear) and CFO are means over those that have one."""
         return merge_stats([frame.stats for frame in self.frames])
 
 
@@ -120,6 +123,8 @@ _SUMMED = (
     "frames_sent",
     "frames_received",
     "frames_lost",
+    "fragments_sent",
+    "fragments_received",
     "raw_bits",
     "raw_errors",
     "decoded_bits",
@@ -133,9 +138,11 @@ def merge_stats(stats: Sequence[LinkStats]) -> LinkStats:
     """Sum the counts of several frames."""
     sums = {name: sum(getattr(s, name) for s in stats) for name in _SUMMED}
     asked = {s.esn0_db for s in stats}
+    offsets = [s.cfo_hz for s in stats if s.cfo_hz is not None]
     measured = [10 ** (s.esn0_measured_db / 10) for s in stats if s.esn0_measured_db is not None]
     return LinkStats(
         **sums,
         esn0_db=asked.pop() if len(asked) == 1 else None,
         esn0_measured_db=float(10 * np.log10(np.mean(measured))) if measured else None,
+        cfo_hz=float(np.mean(offsets)) if offsets else None,
     )

@@ -345,21 +345,17 @@ def decode_constituent(ar, order, work, parity, seams, geometry, neighbours, wan
 
 
 @njit(**KERNEL)
-def tail_metrics(ar, llrs, at, metrics):
-    """Write to `metrics` (8,) float64, in units, the β at step K that the tail of one constituent code gives.
+def tail_metrics(tail, at, metrics):
+    """Write to `metrics` (8,) the β at step K that the tail of one constituent code gives, both float64 in units.
 
-    From `at` on `llrs` has x and z of the three tail steps. A state has one path to state 0: zeros enter the
+    From `at` on `tail` has x and z of the three tail steps. A state has one path to state 0: zeros enter the
     register, so the input of a step is s2 ^ s3 and its parity s1 ^ s3.
     """
-    scale, limit = channel_scale(ar), channel_limit(ar)
     for state in range(STATES):
         s1, s2, s3 = state >> 2 & 1, state >> 1 & 1, state & 1
         total = 0.0
-        for step in range(3):
-            for sent, bit in ((at + 2 * step, s2 ^ s3), (at + 2 * step + 1, s1 ^ s3)):
-                llr = llrs[sent] * scale
-                if bit and not np.isnan(llr):
-                    total += np.rint(min(max(llr, -limit), limit)) if rounds(ar) else min(max(llr, -limit), limit)
+        for step in range(at, at + 6, 2):
+            total += tail[step] * (s2 ^ s3) + tail[step + 1] * (s1 ^ s3)
             s1, s2, s3 = 0, s1, s2
         metrics[state] = total
 
@@ -372,15 +368,18 @@ def load_tails(ar, llrs, blocks, geometry, first_seams, second_seams):
     x and z of the first encoder's three steps, then those of the second's.
     """
     lanes, size = geometry.lanes, geometry.size
+    scale, limit = channel_scale(ar), channel_limit(ar)
     tail = np.empty(12, np.float64)
     metrics = np.empty(STATES, np.float64)
     for number in range(lanes // geometry.shared):
         start = blocks[number] * 3 * (size + 4)
         for position in range(12):
-            tail[position] = llrs[start + (position % 3) * (size + 4) + size + position // 3]
+            llr = llrs[start + (position % 3) * (size + 4) + size + position // 3] * scale
+            llr = 0.0 if np.isnan(llr) else min(max(llr, -limit), limit)
+            tail[position] = np.rint(llr) if rounds(ar) else llr
         for code in range(2):
             seams = first_seams if code == 0 else second_seams
-            tail_metrics(ar, tail, 6 * code, metrics)
+            tail_metrics(tail, 6 * code, metrics)
             head = number * geometry.shared
             foot = head + geometry.shared - 1
             for state in range(STATES):
@@ -421,6 +420,13 @@ def store_tile(ar, geometry, work, places):
     for chunk in range(0, rows, count):
         column = min(chunk, rows - count)
         store_transposed(ar, work.posterior, column * lanes, work.bits, work.llrs, places, column, unit)
+
+
+@njit(**KERNEL)
+def copy(target, source):
+    """Copy an array; a plain loop, because an assignment of slices first looks whether they overlap."""
+    for i in range(target.size):
+        target[i] = source[i]
 
 
 @njit(**KERNEL)
@@ -512,13 +518,13 @@ def decode_tiles(
                     done = np.all(work.bits[begin:end] == work.previous[begin:end])
                 if done:
                     target = blocks[number] * size
-                    bits[target : target + size] = work.bits[begin:end]
+                    copy(bits[target : target + size], work.bits[begin:end])
                     if soft.size > 0:
-                        soft[target : target + size] = work.llrs[begin:end]
+                        copy(soft[target : target + size], work.llrs[begin:end])
                     used[blocks[number]] = iteration
                     finished[number] = True
                     left -= 1
             if left == 0:
                 break
             if stop == STOP_BY_AGREEMENT:
-                work.previous[:] = work.bits
+                copy(work.previous, work.bits)
