@@ -33,7 +33,7 @@ MEAN_KEYS = (
     "link_ms",
     "decode_ms",
 )
-_PACKAGES = ("numpy", "scipy", "torch", "diffusers", "torchmetrics", "safetensors", "pillow")
+_PACKAGES = ("numpy", "scipy", "numba", "torch", "diffusers", "torchmetrics", "safetensors", "pillow")
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = (ROOT / "docs" / "examples.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", EXAMPLES, re.M | re.S)
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line]
+COMMANDS = [line for block in blocks(ROOT / "docs" / "examples.md", "sh") for line in block.splitlines() if line]
+SCRIPTS = [(page.name, number) for page in PAGES for number in range(len(blocks(page, "python")))]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_there_are_examples() -> None:
     assert len(COMMANDS) >= 12
-    assert len(blocks("python")) == 2
+    assert len(SCRIPTS) >= 3
 
 
 @pytest.mark.slow
@@ -48,10 +48,10 @@ def test_commands_run(command: str, workplace: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(2))
-def test_python_runs(number: int, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "number"), SCRIPTS)
+def test_python_runs(page: str, number: int, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
-    exec(compile(blocks("python")[number], "docs/examples.md", "exec"), {})
+    exec(compile(blocks(ROOT / "docs" / page, "python")[number], page, "exec"), {})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -36,20 +38,38 @@ def test_the_wheel_holds_weights_and_command(tmp_path: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"semcom", "semcom_app", "semcom_phy"}
 
 
-def test_semcom_phy_never_imports_upwards() -> None:
-    """`semcom_app → semcom_phy`, never back; no torch and no GNU Radio in the link, its GPU kernels aside."""
-    import ast
+def _imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """Top-level packages that these statements import."""
+    names: list[str] = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return {name.split(".")[0] for name in names}
 
+
+def test_semcom_phy_never_imports_upwards() -> None:
+    """`semcom_app → semcom_phy`, never back; importing the link imports neither torch nor GNU Radio."""
     gpu_kernels = ROOT / "semcom_phy" / "coding" / "decoders" / "triton_bcjr.py"  # imported by CUDA users only
-    assert gpu_kernels.exists()
-    for path in set((ROOT / "semcom_phy").rglob("*.py")) - {gpu_kernels}:
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module or ""]
-                if isinstance(node, ast.ImportFrom)
-                else []
-            )
-            for name in names:
-                assert name.split(".")[0] not in {"torch", "gnuradio", "semcom_app"}, f"{path.name} imports {name}"
+    paths = set((ROOT / "semcom_phy").rglob("*.py"))
+    assert gpu_kernels in paths
+    for path in paths:
+        tree = ast.parse(path.read_text())
+        assert "semcom_app" not in _imported(ast.walk(tree)), path.name
+        if path != gpu_kernels:
+            assert not _imported(tree.body) & {"torch", "gnuradio"}, path.name
+
+
+def test_importing_the_link_is_light() -> None:
+    """Nothing heavy comes along by accident: torch and numba are imported when they are used."""
+    script = (
+        "import sys, pkgutil, importlib, semcom_phy\n"
+        "for module in pkgutil.walk_packages(semcom_phy.__path__, 'semcom_phy.'):\n"
+        "    if not any(part in module.name for part in ('kernels', 'numba_bcjr', 'triton_bcjr')):\n"
+        "        importlib.import_module(module.name)\n"
+        "print(*sorted({'torch', 'numba', 'gnuradio', 'sigmf', 'semcom_app'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

@@ -21,6 +21,8 @@ PROBE_TIMEOUT_S = 30
 REQUIRED = (
     "numpy",
     "scipy",
+    "numba",
+    "sigmf",
     "torch",
     "diffusers",
     "torchmetrics",
@@ -30,7 +32,7 @@ REQUIRED = (
     "typer",
     "rich",
 )
-OPTIONAL = {"scikit-commpy": "the cross-check of the turbo code in the tests"}
+OPTIONAL = {"scikit-commpy": "the cross-check of the turbo code in the tests, and a peer in its benchmark"}
 
 
 @dataclass(frozen=True)
