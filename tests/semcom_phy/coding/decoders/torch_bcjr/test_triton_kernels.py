@@ -16,8 +16,9 @@ import math
 import numpy as np
 import torch
 from semcom_phy.coding.crc import CRC24B, attach
-from semcom_phy.coding.decoders import DecoderParams, decode, torch_bcjr
-from semcom_phy.coding.decoders.torch_bcjr import decode_tensor, windows_of
+from semcom_phy.coding.decoders import DecoderParams, decode
+from semcom_phy.coding.decoders.torch_bcjr import decode_tensor, decoder
+from semcom_phy.coding.decoders.torch_bcjr.layout import windows_of
 from semcom_phy.coding.turbo import encode
 
 def noisy(blocks, ebn0_db):
@@ -31,11 +32,11 @@ def random_blocks(count, size):
     return np.random.default_rng(size + 1).integers(0, 2, (count, size), dtype=np.uint8)
 
 def in_plain_torch(llrs, params):
-    wants, torch_bcjr._wants_triton = torch_bcjr._wants_triton, lambda tensor: False
+    wants, decoder._wants_triton = decoder._wants_triton, lambda tensor: False
     try:
         return decode_tensor(llrs, params)
     finally:
-        torch_bcjr._wants_triton = wants
+        decoder._wants_triton = wants
 
 def same(output, expected):
     torch.testing.assert_close(output.llrs, expected.llrs, rtol=0, atol=2e-4)
@@ -57,7 +58,7 @@ def test_one_window_equals_the_numpy_reference_and_plain_torch() -> None:
     run(
         """
 llrs = noisy(random_blocks(4, 40), 0.5)
-assert torch_bcjr._wants_triton(llrs)
+assert decoder._wants_triton(llrs)
 output = decode_tensor(llrs, DecoderParams(2))
 same(output, in_plain_torch(llrs, DecoderParams(2)))
 expected = decode(llrs.numpy(), DecoderParams(2), backend="numpy")
@@ -73,8 +74,8 @@ assert np.abs(output.llrs.numpy() - expected.llrs)[unsaturated].max() < 2e-4
 def test_several_windows_and_programs_equal_plain_torch() -> None:
     run(
         """
-from semcom_phy.coding.decoders import triton_bcjr
-triton_bcjr._LANES = 64
+from semcom_phy.coding.decoders.torch_bcjr import triton_kernels
+triton_kernels._LANES = 64
 # 8 windows of 9 blocks, padded to 12: 96 lanes in two programs, the second one not full.
 llrs = noisy(random_blocks(9, 512), 0.5)
 assert windows_of(512).count == 8
@@ -133,7 +134,7 @@ def test_kernels_compile_for_a_gpu() -> None:
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from semcom_phy.coding.decoders import triton_bcjr
+from semcom_phy.coding.decoders.torch_bcjr import triton_kernels
 
 def compiled(kernel, **constants):
     types = {"windows": "i32", "blocks": "i32", "bound": "fp32", "floor": "fp32", "rows": "*i32"}
@@ -142,10 +143,10 @@ def compiled(kernel, **constants):
     }
     positions = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
     source = ASTSource(fn=kernel, signature=signature, constexprs=positions)
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=triton_bcjr._OPTIONS).asm
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=triton_kernels._OPTIONS).asm
 
 shape = {"STEPS": 64, "APPROACH": 32, "INTERLEAVED": True, "LANES": 128}
-for code in (compiled(triton_bcjr._decode, TOTAL=True, **shape), compiled(triton_bcjr._approach, **shape)):
+for code in (compiled(triton_kernels._decode, TOTAL=True, **shape), compiled(triton_kernels._approach, **shape)):
     assert len(code["cubin"]) > 0
     assert ".local" not in code["ptx"], "state metrics must stay in registers"
     assert "fma.rn.f32" in code["ptx"]

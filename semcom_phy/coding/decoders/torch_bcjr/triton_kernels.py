@@ -1,4 +1,4 @@
-"""CUDA kernels for the log-MAP of `torch_bcjr` in float32: two launches per constituent decoding.
+"""CUDA kernels for log-MAP in float32: two launches per constituent decoding.
 
 A lane is one window of one block; lanes are numbered window · B + block, so that neighbours in a warp read
 neighbours in memory. `_approach` runs the last steps of each window forward and its first steps backward and so
@@ -9,14 +9,14 @@ state metrics in registers:
 * backward in groups of four: the forward metrics in between are computed again from the checkpoint, which
   costs a quarter of the memory traffic and nine multiply-adds more per step.
 
-The arithmetic, its bounds and its renormalisation are those of `torch_bcjr`: forward metrics are renormalised at
-even times, backward metrics too, so that of the pair α_k, β_(k+1) never more than one is a step behind.
+The arithmetic, its bounds and its renormalisation are those of `arithmetic.Probabilities`: forward metrics are
+renormalised at even times, backward metrics too, so that of the pair α_k, β_(k+1) never more than one is a step behind.
 
 Metrics at the edges of windows are a tensor (2, 8, P + 1, B): window t starts forward from [0, :, t] and backward
 from [1, :, t + 1]. [0, :, 0] (state zero) and [1, :, P] (tail bits) never change. `_decode` leaves the metrics from
 which the next `_approach` starts in `inner` (2, 8, lanes).
 
-This module imports torch and triton; `torch_bcjr` imports it when there is a tensor for it.
+This module imports torch and triton; `decoder` imports it when there is a tensor for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import triton.language as tl
 from semcom_phy.coding.turbo import STATES
 
 if TYPE_CHECKING:
-    from semcom_phy.coding.decoders.torch_bcjr import Windows
+    from semcom_phy.coding.decoders.torch_bcjr.layout import Windows
 
 #: Lanes of one program: one for each of its threads.
 _LANES: Final = 128
@@ -156,7 +156,7 @@ def _decode(  # type: ignore[no-untyped-def]
     TOTAL: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """One constituent decoding of `LANES` lanes; see `torch_bcjr.Constituents.decode` for the streams."""
+    """One constituent decoding of `LANES` lanes; see `recursions.Constituents.decode` for the streams."""
     lanes = windows * blocks
     lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
     inside = lane < lanes
@@ -273,7 +273,7 @@ def _approach(  # type: ignore[no-untyped-def]
 
 
 class TritonConstituents:
-    """`torch_bcjr.Constituents` as kernels.
+    """`recursions.Constituents` as kernels.
 
     `parities`, two of (W·P, B) float32: likelihood ratios in each constituent's own order; `tails`, two of (8, B):
     metrics of the states at time K. `approach`: steps (a multiple of four, at most W) that find the metrics at the
@@ -307,7 +307,7 @@ class TritonConstituents:
     def decode(
         self, which: int, known: torch.Tensor, systematic: torch.Tensor, total: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """See `torch_bcjr.Constituents.decode`."""
+        """See `recursions.Constituents.decode`."""
         windows, blocks = self.windows.count, known.shape[1]
         parity, edges, inner = self.parities[which], self.edges[which], self.inner[which]
         grid = (triton.cdiv(windows * blocks, _LANES),)

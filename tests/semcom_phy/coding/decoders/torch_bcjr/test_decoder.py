@@ -16,8 +16,8 @@ from semcom_phy.errors import ConfigurationError
 
 torch = pytest.importorskip("torch")
 
-from semcom_phy.coding.decoders import torch_bcjr  # noqa: E402
-from semcom_phy.coding.decoders.torch_bcjr import decode_tensor, windows_of  # noqa: E402
+from semcom_phy.coding.decoders.torch_bcjr import decode_tensor, decoder, layout  # noqa: E402
+from semcom_phy.coding.decoders.torch_bcjr.layout import windows_of  # noqa: E402
 
 
 def awgn_llrs(coded: np.ndarray, ebn0_db: float, rng: np.random.Generator) -> np.ndarray:
@@ -106,8 +106,8 @@ def test_every_block_size_is_cut_into_windows_that_read_one_row_each() -> None:
     for size in BLOCK_SIZES:
         windows = windows_of(size)
         assert windows.length * windows.count == size
-        assert windows.length % torch_bcjr.WINDOW_MULTIPLE == 0
-        assert torch_bcjr.MIN_WINDOW <= windows.length <= 244 or windows.count == 1
+        assert windows.length % layout.WINDOW_MULTIPLE == 0
+        assert layout.MIN_WINDOW <= windows.length <= 244 or windows.count == 1
         assert windows_of(size, False).count == 1
         np.testing.assert_array_equal(windows.row_of_time()[windows.time_of_row()], np.arange(size))
         # Without contention: at each step the windows read different entries of one and the same step.
@@ -179,7 +179,7 @@ def test_a_block_decodes_alike_alone_and_in_a_batch(size: int, algorithm: str, m
     params = DecoderParams(4, early_stop="agreement")
     together = decode_tensor(llrs.float(), params, algorithm)
     assert len(together.iterations.unique()) > 1
-    monkeypatch.setattr(torch_bcjr, "_CELLS_CPU", 9 * size)
+    monkeypatch.setattr(decoder, "_CELLS_CPU", 9 * size)
     in_parts = decode_tensor(llrs.float(), params, algorithm)
     torch.testing.assert_close(in_parts.llrs, together.llrs, rtol=0, atol=0)
     for index in (0, 1, 33, 69):
@@ -258,7 +258,7 @@ def test_crc_on_tensors_is_the_crc(crc) -> None:
     expected = check(blocks, crc)
     assert 0 < expected.sum() < 60
     rows = torch.from_numpy(blocks[:, windows.time_of_row()].T.copy())
-    done = torch_bcjr._StopRule(crc, windows, torch.device("cpu")).finished(rows)
+    done = decoder._StopRule(crc, windows, torch.device("cpu")).finished(rows)
     np.testing.assert_array_equal(done.numpy(), expected)
 
 
