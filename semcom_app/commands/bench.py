@@ -1,4 +1,4 @@
-"""`semcom bench`: speed and error rates of the turbo decoders."""
+"""`semcom bench`: speed of decoders and receivers, error rates of decoders."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _Curve = Annotated[Path, typer.Argument(help="Curve file.", show_default=False)]
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(help="Measure the turbo decoders: speed and error rates.", no_args_is_help=True)
+    group = typer.Typer(help="Measure decoders and receivers: speed and error rates.", no_args_is_help=True)
     group.command("turbo")(turbo)
+    group.command("waveform")(waveform)
     group.command("fer")(fer)
     group.command("fer-compare")(fer_compare)
     group.command("fer-figure")(fer_figure)
@@ -91,6 +92,38 @@ def turbo(
     else:
         print_benchmark(result)
     return 0 if result["rows"] else 1
+
+
+def waveform(
+    samples: Annotated[int, typer.Option(help="Samples of a timed call.")] = 4_000_000,
+    repeats: Annotated[int, typer.Option(help="Timed calls per figure.")] = 5,
+    sps: Annotated[
+        list[int] | None,
+        typer.Option(min=2, max=16, help="Samples per symbol; give it again for more.", show_default="2, 4 and 8"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of bits and noise.")] = 0,
+    gnuradio_python: _GnuRadioPython = "/usr/bin/python3",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file.")] = None,
+) -> int:
+    """Measure searching for bursts and receiving them, on one core, and GNU Radio's own receive chain."""
+    from semcom_app.benchmarks.waveform import WaveformBenchmark, run
+    from semcom_app.benchmarks.waveform_table import print_benchmark
+    from semcom_app.images import write_bytes
+    from semcom_app.progress import progress
+    from semcom_app.results import to_json
+
+    settings = WaveformBenchmark(samples, repeats, tuple(sps) if sps else (2, 4, 8), seed)
+    _check_place(out)
+    result = run(settings, gnuradio_python, progress)
+    text = to_json(result)
+    if out is not None:
+        write_bytes(out, text.encode())
+    if as_json:
+        typer.echo(text, nl=False)
+    else:
+        print_benchmark(result)
+    return 0
 
 
 def fer(
