@@ -225,8 +225,8 @@ def _from_dimensions(levels: npt.NDArray[np.float64], dtype: npt.DTypeLike) -> n
 
 
 # Beyond these every LLR of a unit-energy constellation is at its limit; staying below them keeps inf − inf away.
-_MOST_ENERGY = 1e6
-_MOST_PROJECTION = 1e9
+_MOST_ENERGY = 1e12
+_MOST_PROJECTION = 1e15
 
 
 def _normalised_observation(
@@ -234,7 +234,7 @@ def _normalised_observation(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return (Re, Im) of y·h*/N0 as (N, 2) and |h|²/N0 as (N,), both finite: all that a demapper needs.
 
-    N0 below |h|²/1e6 counts as that much: with unit-energy symbols this is certainty already.
+    N0 below |h|²/1e12 counts as that much: only a symbol closer than 1e-9 to a decision threshold could tell.
     """
     y, h, n0 = _checked_observation(received, channel_gain, noise_variance)
     with np.errstate(over="ignore", invalid="ignore"):
