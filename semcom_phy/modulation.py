@@ -224,7 +224,7 @@ def _from_dimensions(levels: npt.NDArray[np.float64], dtype: npt.DTypeLike) -> n
     return symbols
 
 
-# Beyond these every LLR of a unit-energy constellation is at its limit; staying below them keeps inf − inf away.
+# Large enough that nothing real is changed, small enough that no inf − inf arises.
 _MOST_ENERGY = 1e12
 _MOST_PROJECTION = 1e15
 
