@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-for-tests
 NUMPY1 := .venv-numpy1
 
-.PHONY: help venv demo test test-numpy1 fast lint figures clean
+.PHONY: help venv demo test test-numpy1 fast lint figures fer-curves clean
 
 help:
 	@echo "make demo   set up .venv and send a shipped photograph over the NumPy link (out/demo)"
@@ -14,6 +14,7 @@ help:
 	@echo "make fast   the fast tests"
 	@echo "make lint   ruff and mypy"
 	@echo "make figures  remake the figures of the documentation"
+	@echo "make fer-curves  simulate the error rate curves of tests/refs/turbo again (half an hour)"
 
 venv: $(STAMP)
 
@@ -51,6 +52,9 @@ $(NUMPY1)/.installed: tests/requirements-numpy1.txt $(STAMP)
 	$(PYTHON) -m venv $(NUMPY1)
 	$(NUMPY1)/bin/python -m pip install --quiet --requirement tests/requirements-numpy1.txt
 	@touch $@
+
+fer-curves: venv
+	$(BIN)/python docs/make_fer_curves.py
 
 figures: venv
 	$(BIN)/python docs/make_figures.py
