@@ -24,9 +24,10 @@ _Curve = Annotated[Path, typer.Argument(help="Curve file.", show_default=False)]
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(help="Measure decoders and receivers: speed and error rates.", no_args_is_help=True)
+    group = typer.Typer(help="Measure decoders, receivers and bit allocations.", no_args_is_help=True)
     group.command("turbo")(turbo)
     group.command("waveform")(waveform)
+    group.command("allocation")(allocation)
     group.command("fer")(fer)
     group.command("fer-compare")(fer_compare)
     group.command("fer-figure")(fer_figure)
@@ -123,6 +124,37 @@ def waveform(
         typer.echo(text, nl=False)
     else:
         print_benchmark(result)
+    return 0
+
+
+def allocation(
+    patches: Annotated[int, typer.Option(help="Patches of an image.")] = 196,
+    images: Annotated[int, typer.Option(help="Images of a batch.")] = 256,
+    bits: Annotated[float, typer.Option(help="Bits per sample, on average over the patches.")] = 2.0,
+    mmin: Annotated[int, typer.Option("--mmin", help="Fewest bits of a patch, 0 or 1.")] = 1,
+    mu: Annotated[float, typer.Option(help="Bit error rate of the modified algorithms.")] = 0.05,
+    repeats: Annotated[int, typer.Option(help="Timed calls per figure.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the importance maps.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file.")] = None,
+) -> int:
+    """Measure the bit allocations: their speed, and how far each is from the optimum."""
+    from semcom_app.benchmarks.allocation import AllocationBenchmark, methods, print_allocations, run
+    from semcom_app.images import write_bytes
+    from semcom_app.progress import progress
+    from semcom_app.results import to_json
+
+    settings = AllocationBenchmark(patches, images, bits, mmin, mu, repeats, seed)
+    _check_place(out)
+    with progress("measuring", len(methods(settings)), quiet=as_json) as advance:
+        result = run(settings, advance)
+    text = to_json(result)
+    if out is not None:
+        write_bytes(out, text.encode())
+    if as_json:
+        typer.echo(text, nl=False)
+    else:
+        print_allocations(result)
     return 0
 
 
