@@ -10,13 +10,15 @@ that numba compiles (and keeps on disk) one version of each kernel for each arit
 
 Ranges. From any state every other can be reached in three steps, so two state metrics never differ by more than
 three times the largest branch metric. With the clipping below all sums and products stay inside the number format
-between two normalisations, also for contradictory input, whatever the block length.
+between two normalisations, also for contradictory input, whatever the block length. Eight bits are too few for
+that: there sums saturate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -37,8 +39,11 @@ from semcom_phy.coding.decoders.numba_bcjr.vectors import (
     logarithm,
     quartered,
     rough_reciprocal,
+    saturating_add,
+    saturating_sub,
     smaller,
     splat,
+    three_quarters,
 )
 
 
@@ -48,9 +53,10 @@ class Arithmetic:
 
     `algorithm`: see `interface.ALGORITHMS`. `dtype`: NumPy name of an element. `lanes`: elements of a vector.
     `scale`: units per nat of the log-domain formats. `channel_limit`, `extrinsic_limit`: LLRs are clipped to ± these,
-    in nats. `bias`: what is added to every state metric, so that it is never negative. `interval`: steps between
-    normalisations of the state metrics, a power of two. `alpha_stride`: 1 to keep α at every step for the backward run,
-    2 to compute every second one again: faster where storing costs more than a step does.
+    in nats. `bias`: what is added to every state metric, so that it is never negative; with sums that saturate, the
+    metric of the best state after a normalisation. `interval`: steps between normalisations of the state metrics, a
+    power of two. `alpha_stride`: 1 to keep α at every step for the backward run, 2 to compute every second one again:
+    faster where storing costs more than a step does.
     `sources`: fingerprint of this package's source, so that kernels compiled from another version are never taken
     from the disk.
     """
@@ -65,6 +71,11 @@ class Arithmetic:
     interval: int
     alpha_stride: int
     sources: str
+
+    @property
+    def saturates(self) -> bool:
+        """Whether sums and differences are clipped to the range of an element."""
+        return self.dtype == "int8"
 
     @property
     def probability_domain(self) -> bool:
@@ -86,9 +97,14 @@ class _ArithmeticModel(models.OpaqueModel):
     pass
 
 
+@cache
+def _type_of(arithmetic: Arithmetic) -> ArithmeticType:
+    return ArithmeticType(arithmetic)
+
+
 @typeof_impl.register(Arithmetic)
 def _typeof(value: Arithmetic, context: Any) -> ArithmeticType:
-    return ArithmeticType(value)
+    return _type_of(value)  # kept, because numba asks at every call
 
 
 @unbox(ArithmeticType)
@@ -102,6 +118,19 @@ def _unbox(kind: ArithmeticType, value: Any, context: Any) -> NativeValue:
 #: after four within 8192 ± (4·1031 + 3·1021); in both cases the sum of two metrics stays below 2^15.
 _FIXED_POINT_MAX_LOG: Final = (16.0, 255 / 16, 511 / 16, 0, 8)
 _FIXED_POINT: Final = (16.0, 255 / 16, 511 / 16, 8192, 4)
+#: Eight bits count in 1/3 nat: channel LLRs within ± 7.7 nats, extrinsic ones within ± 11.7. So u ≤ 58, p ≤ 23 and a
+#: step adds at most 81. After every second step the best state is brought to −35 (one above 92: to at most 0). Sums
+#: are clipped:
+#: - below, at −128, where a state lags the best by 93 (31 nats) or, as a step may take 23 from the best, a little less:
+#:   paths through it hardly count;
+#: - above, at 127, when a best state that was not brought down to −35 gains more than 127 of the 162 there can be in
+#:   two steps. Their LLRs are then close to the limits and favour one path; its lead shrinks by 35 at most.
+#: Sums of α, β and p stay below 127, for of α and β one is fresh and the other one step old: 0 + 81 + 23. Where they
+#: agree on a path, it has −70 or, after a step that took from it, at least −93. The 58 from there to the lowest are
+#: enough for the largest extrinsic value: 47 before the factor 3/4.
+#: More units per nat leave too little room above (blocks are lost at high rates and a high SNR), narrower limits of the
+#: extrinsic values make them lose against a wrong channel LLR (a floor of the block error rate at 10^-4).
+_EIGHT_BITS: Final = (3.0, 23 / 3, 35 / 3, -35, 2)
 _FLOATING_LOG: Final = (1.0, 1e4, 1e5, 0, 8)
 #: A branch gain is at most e^43 in float32, so that the sum of the states grows to at most 4·e^86 < e^88 in two steps;
 #: in float64 e^340, and 4·e^680 < e^709.
@@ -112,7 +141,7 @@ ARITHMETICS_OF: Final[dict[str, tuple[str, ...]]] = {
     "log-map": ("float32", "float64"),
     "linear-log-map": ("int16", "float32"),
     "table-log-map": ("int16", "float32"),
-    "max-log": ("int16", "float32"),
+    "max-log": ("int16", "float32", "int8"),
 }
 
 
@@ -120,6 +149,8 @@ def make_arithmetic(algorithm: str, dtype: str, vector_bits: int, sources: str) 
     """Return the arithmetic for vectors of `vector_bits` bits (128, 256 or 512)."""
     if algorithm == "log-map":
         numbers = _PROBABILITY[dtype]
+    elif dtype == "int8":
+        numbers = _EIGHT_BITS
     elif dtype == "int16":
         numbers = _FIXED_POINT_MAX_LOG if algorithm == "max-log" else _FIXED_POINT
     else:
@@ -138,6 +169,11 @@ def lanes_of(ar):
 
 def interval(ar):
     """Steps between normalisations of the state metrics."""
+    raise NotImplementedError
+
+
+def lines_ahead(ar):
+    """Cache lines of channel LLRs to ask for at each step, so that a tile is there after three iterations."""
     raise NotImplementedError
 
 
@@ -191,6 +227,11 @@ def rounds(ar):
     raise NotImplementedError
 
 
+def probability_domain(ar):
+    """Whether metrics are probabilities rather than LLRs; a constant in compiled code."""
+    raise NotImplementedError
+
+
 def columns_of(ar):
     """Columns that `load_transposed` and `store_transposed` move at once."""
     raise NotImplementedError
@@ -201,8 +242,13 @@ def known_state(ar, certain):
     raise NotImplementedError
 
 
-def state_metric(ar, value, metrics):
-    """Metric of a state from its logarithm `value` in units, one of the eight of `metrics`."""
+def metric_reference(ar, metrics):
+    """What `state_metric` counts from, of eight logarithms of state metrics (float64, in units)."""
+    raise NotImplementedError
+
+
+def state_metric(ar, value, reference):
+    """Metric of a state from its logarithm `value` in units, and the reference of all eight."""
     raise NotImplementedError
 
 
@@ -232,10 +278,19 @@ def _interval(ar):
     return lambda ar: steps
 
 
+@_overload(lines_ahead)
+def _lines_ahead(ar):
+    # Three float32 a lane and step, in six passes.
+    lines = max(1, 3 * 4 * ar.arithmetic.lanes // 64 // 6)
+    return lambda ar: lines
+
+
 @_overload(join)
 def _join(ar, a, b):
     if ar.arithmetic.probability_domain:
         return lambda ar, a, b: a * b
+    if ar.arithmetic.saturates:
+        return lambda ar, a, b: saturating_add(a, b)
     return lambda ar, a, b: a + b
 
 
@@ -311,6 +366,25 @@ def _normalised(ar, states):
 
         return by_sum
 
+    if ar.arithmetic.saturates:
+
+        def by_largest(ar, states):
+            a0, a1, a2, a3, a4, a5, a6, a7 = states
+            most = larger(larger(larger(a0, a1), larger(a2, a3)), larger(larger(a4, a5), larger(a6, a7)))
+            r = saturating_sub(most, neutral(ar))
+            return (
+                saturating_sub(a0, r),
+                saturating_sub(a1, r),
+                saturating_sub(a2, r),
+                saturating_sub(a3, r),
+                saturating_sub(a4, r),
+                saturating_sub(a5, r),
+                saturating_sub(a6, r),
+                saturating_sub(a7, r),
+            )
+
+        return by_largest
+
     def by_first(ar, states):
         a0, a1, a2, a3, a4, a5, a6, a7 = states
         z = neutral(ar)
@@ -329,6 +403,8 @@ def _weighed(ar, numerator, denominator):
     if ar.arithmetic.probability_domain:
         tiny = _TINY[ar.arithmetic.dtype]
         return lambda ar, numerator, denominator: (numerator + splat(ar, tiny)) / (denominator + splat(ar, tiny))
+    if ar.arithmetic.saturates:
+        return lambda ar, numerator, denominator: saturating_sub(numerator, denominator)
     return lambda ar, numerator, denominator: numerator - denominator
 
 
@@ -342,6 +418,8 @@ def _limited(ar, extrinsic):
         return lambda ar, extrinsic: smaller(larger(extrinsic, splat(ar, low)), splat(ar, high))
     if kind.algorithm != "max-log":
         return lambda ar, extrinsic: smaller(larger(extrinsic, splat(ar, low)), splat(ar, high))
+    if kind.dtype == "int8":
+        return lambda ar, extrinsic: smaller(larger(three_quarters(extrinsic), splat(ar, low)), splat(ar, high))
     if kind.dtype == "int16":
 
         def fixed_point(ar, extrinsic):
@@ -370,6 +448,12 @@ def _rounds(ar):
     return lambda ar: whole
 
 
+@_overload(probability_domain)
+def _probability_domain(ar):
+    probabilities = ar.arithmetic.probability_domain
+    return lambda ar: probabilities
+
+
 @_overload(columns_of)
 def _columns_of(ar):
     count = columns_at_once(ar.vec)
@@ -383,17 +467,30 @@ def _known_state(ar, certain):
         return lambda ar, certain: 1.0 if certain else 0.0
     # As far apart as two states can be.
     bias = kind.bias
+    if kind.saturates:
+        lowest = int(np.iinfo(kind.dtype).min)
+        return lambda ar, certain: bias if certain else lowest
     far = 3 * round((2 * kind.channel_limit + kind.extrinsic_limit) * kind.scale)
     return lambda ar, certain: bias if certain else bias - far
 
 
+@_overload(metric_reference)
+def _metric_reference(ar, metrics):
+    if ar.arithmetic.probability_domain or ar.arithmetic.saturates:
+        return lambda ar, metrics: np.max(metrics)
+    return lambda ar, metrics: metrics[0]
+
+
 @_overload(state_metric)
-def _state_metric(ar, value, metrics):
+def _state_metric(ar, value, reference):
     kind: Arithmetic = ar.arithmetic
     if kind.probability_domain:
-        return lambda ar, value, metrics: np.exp(value - np.max(metrics))
+        return lambda ar, value, reference: np.exp(value - reference)
     bias = kind.bias
-    return lambda ar, value, metrics: bias + value - metrics[0]
+    if kind.saturates:
+        lowest = float(np.iinfo(kind.dtype).min)
+        return lambda ar, value, reference: max(bias + value - reference, lowest)
+    return lambda ar, value, reference: bias + value - reference
 
 
 @_overload(received)

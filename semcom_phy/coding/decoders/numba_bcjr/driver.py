@@ -21,7 +21,8 @@ from semcom_phy.coding.turbo import STATES, TAIL_COLUMNS
 from semcom_phy.errors import ConfigurationError
 
 _CACHE_LINE = 64
-_WORKSPACES_KEPT = 8
+_LAYOUTS_KEPT = 8
+_NO_TABLE = np.zeros(256, np.uint32)
 
 
 def _aligned(count: int, dtype: Any) -> npt.NDArray:
@@ -62,21 +63,35 @@ def _seams(layout: Geometry, dtype: str) -> kernels.Seams:
     )
 
 
-class _Memory(threading.local):
-    """The workspaces of a thread, kept between calls: fresh memory costs more than a short block's decoding."""
+_Lent = tuple[kernels.Workspace, kernels.Seams, kernels.Seams]
+
+
+class _Memory:
+    """Workspaces, kept between calls and lent to one thread at a time.
+
+    Fresh memory costs more than a short block's decoding.
+    """
 
     def __init__(self) -> None:
-        self.kept: dict[tuple, tuple[kernels.Workspace, kernels.Seams, kernels.Seams]] = {}
+        self._free: dict[tuple[Geometry, Arithmetic], list[_Lent]] = {}
+        self._lock = threading.Lock()
 
-    def take(self, layout: Geometry, arithmetic: Arithmetic) -> tuple[kernels.Workspace, kernels.Seams, kernels.Seams]:
+    def take(self, layout: Geometry, arithmetic: Arithmetic) -> _Lent:
         """Return a workspace and the seams of both constituent codes; what they hold is undefined."""
+        with self._lock:
+            free = self._free.get((layout, arithmetic))
+            if free:
+                return free.pop()
+        dtype = arithmetic.dtype
+        return _workspace(layout, arithmetic), _seams(layout, dtype), _seams(layout, dtype)
+
+    def give_back(self, layout: Geometry, arithmetic: Arithmetic, lent: _Lent) -> None:
+        """Keep what `take` gave, for the next call."""
         key = (layout, arithmetic)
-        if key not in self.kept:
-            if len(self.kept) >= _WORKSPACES_KEPT:
-                self.kept.pop(next(iter(self.kept)))
-            dtype = arithmetic.dtype
-            self.kept[key] = (_workspace(layout, arithmetic), _seams(layout, dtype), _seams(layout, dtype))
-        return self.kept[key]
+        with self._lock:
+            if key not in self._free and len(self._free) >= _LAYOUTS_KEPT:
+                self._free.pop(next(iter(self._free)))
+            self._free.setdefault(key, []).append(lent)
 
 
 _memory = _Memory()
@@ -87,7 +102,7 @@ def arithmetic_for(algorithm: str, dtype: str, vector_bits: int = VECTOR_BITS) -
     known = ARITHMETICS_OF[algorithm]
     if dtype != "auto" and dtype not in known:
         raise ConfigurationError(
-            f"the numba decoder has no {dtype} arithmetic for {algorithm}; it has {' and '.join(known)}"
+            f"the numba decoder has no {dtype} arithmetic for {algorithm}; it has {', '.join(known)}"
         )
     return make_arithmetic(algorithm, known[0] if dtype == "auto" else dtype, vector_bits, SOURCES)
 
@@ -113,39 +128,44 @@ def decode_batch(llrs: npt.NDArray, params: DecoderParams, arithmetic: Arithmeti
     batch, _, columns = llrs.shape
     size = columns - TAIL_COLUMNS
     layout = geometry(size, arithmetic.lanes, params.windows)
-    element_bits = 8 * np.dtype(arithmetic.dtype).itemsize
-    order = interleaver(layout, element_bits)
-    lane_neighbours = neighbours(layout, element_bits)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is clipped
-        flat = np.ascontiguousarray(llrs, dtype=np.float32).reshape(-1)
+    order, lane_neighbours = interleaver(layout), neighbours(layout)
+    if llrs.dtype == np.float32:
+        flat = np.ascontiguousarray(llrs).reshape(-1)
+    else:
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is clipped
+            flat = np.ascontiguousarray(llrs, dtype=np.float32).reshape(-1)
     bits = np.empty(batch * size, np.uint8)
     soft = np.empty(batch * size if params.posterior else 0, np.float32)
     used = np.empty(batch, np.int32)
 
-    stop, table, length = kernels.NO_STOP, np.zeros(256, np.uint32), 8
+    stop, table, length = kernels.NO_STOP, _NO_TABLE, 8
     if isinstance(params.early_stop, Crc):
         stop, table, length = kernels.STOP_BY_CRC, byte_table(params.early_stop), params.early_stop.length
     elif params.early_stop is not None:
         stop = kernels.STOP_BY_AGREEMENT
 
     def work(first: int, last: int) -> None:
-        kernels.decode_tiles(
-            arithmetic,
-            flat,
-            first,
-            last,
-            layout,
-            order,
-            lane_neighbours,
-            params.iterations,
-            stop,
-            table,
-            length,
-            *_memory.take(layout, arithmetic),
-            bits,
-            soft,
-            used,
-        )
+        memory = _memory.take(layout, arithmetic)
+        try:
+            kernels.decode_tiles(
+                arithmetic,
+                flat,
+                first,
+                last,
+                layout,
+                order,
+                lane_neighbours,
+                params.iterations,
+                stop,
+                table,
+                length,
+                *memory,
+                bits,
+                soft,
+                used,
+            )
+        finally:
+            _memory.give_back(layout, arithmetic, memory)
 
     abreast = arithmetic.lanes // layout.shared
     tiles = -(-batch // abreast)
@@ -154,7 +174,10 @@ def decode_batch(llrs: npt.NDArray, params: DecoderParams, arithmetic: Arithmeti
         work(0, batch)
     else:
         edges = [min(batch, tiles * i // threads * abreast) for i in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            for done in [pool.submit(work, a, b) for a, b in pairwise(edges)]:
+        (first, last), *others = pairwise(edges)
+        with ThreadPoolExecutor(threads - 1) as pool:
+            submitted = [pool.submit(work, a, b) for a, b in others]
+            work(first, last)  # this thread takes its share
+            for done in submitted:
                 done.result()
     return DecoderOutput(bits.reshape(batch, size), soft.reshape(batch, size) if params.posterior else None, used)

@@ -19,8 +19,11 @@ from semcom_phy.coding.decoders.numba_bcjr.arithmetic import (
     known_state,
     lanes_of,
     limited,
+    lines_ahead,
+    metric_reference,
     neutral,
     normalised,
+    probability_domain,
     received,
     rounds,
     state_metric,
@@ -39,11 +42,13 @@ from semcom_phy.coding.decoders.numba_bcjr.recursions import (
 from semcom_phy.coding.decoders.numba_bcjr.vectors import (
     load,
     load_transposed,
+    other_where_own,
     permute_for,
     prefetch,
     splat,
     store,
-    store_transposed,
+    store_decisions,
+    store_llrs,
 )
 from semcom_phy.coding.decoders.numba_bcjr.windows import ACQUISITION
 
@@ -211,8 +216,8 @@ def decode_window(ar, order, work, parity, seams, geometry, window, wants_poster
 
     α and β are normalised at every `interval`-th step of the window, an even number: where α is fresh, β is a
     step old, and vice versa (see the ranges in `arithmetic`). On the way it asks for the channel LLRs that are
-    wanted next, a cache line a step from ``llrs[ahead]`` on: they lie far away, and loading them would take as long
-    as an iteration.
+    wanted next, `lines_ahead` cache lines a step from ``llrs[ahead]`` on: they lie far away, and loading them would
+    take as long as an iteration.
     """
     lanes, steps = lanes_of(ar), geometry.steps
     first = window * steps
@@ -221,8 +226,8 @@ def decode_window(ar, order, work, parity, seams, geometry, window, wants_poster
 
     alpha = load_states(ar, seams.alpha, at, lanes)
     for k in range(0, steps, 2):
-        prefetch(llrs, ahead + (first + k) * LINE)
-        prefetch(llrs, ahead + (first + k + 1) * LINE)
+        for line in range(2 * lines_ahead(ar)):
+            prefetch(llrs, ahead + ((first + k) * lines_ahead(ar) + line) * LINE)
         keep_alpha(ar, work, k, lanes, alpha)
         u0 = input_at(ar, order, work, first + k, lanes)
         u1 = input_at(ar, order, work, first + k + 1, lanes)
@@ -276,7 +281,8 @@ def acquire(ar, order, work, parity, seams, geometry, window, neighbours):
     if window + 1 < geometry.windows:
         store_states(seams.alpha, (window + 1) * part, lanes, alpha)
     else:
-        store_states(seams.alpha, 0, lanes, permuted_states(alpha, neighbours, 0))
+        ends = load_states(ar, seams.ends, 0, lanes)
+        store_states(seams.alpha, 0, lanes, states_of_neighbours(alpha, ends, neighbours, 0))
 
     beta = load_states(ar, seams.early_beta, window * part, lanes)
     for back in range(ACQUISITION):
@@ -289,45 +295,47 @@ def acquire(ar, order, work, parity, seams, geometry, window, neighbours):
     if window > 0:
         store_states(seams.beta, (window - 1) * part, lanes, beta)
     else:
-        store_states(seams.beta, (geometry.windows - 1) * part, lanes, permuted_states(beta, neighbours, lanes))
+        ends = load_states(ar, seams.ends, part, lanes)
+        after = states_of_neighbours(beta, ends, neighbours, lanes)
+        store_states(seams.beta, (geometry.windows - 1) * part, lanes, after)
 
 
 @njit(**STEP)
-def permuted_states(states, lanes, at):
-    """Permute the lanes of eight state metrics."""
+def state_of_neighbour(metric, end, lanes, at):
+    """Bring a state metric to the neighbouring lane, and `end` to the lanes that have no such neighbour."""
+    return other_where_own(permute(metric, lanes, at), end, lanes, at)
+
+
+@njit(**STEP)
+def states_of_neighbours(states, ends, lanes, at):
+    """Do so for eight state metrics."""
     return (
-        permute(states[0], lanes, at),
-        permute(states[1], lanes, at),
-        permute(states[2], lanes, at),
-        permute(states[3], lanes, at),
-        permute(states[4], lanes, at),
-        permute(states[5], lanes, at),
-        permute(states[6], lanes, at),
-        permute(states[7], lanes, at),
+        state_of_neighbour(states[0], ends[0], lanes, at),
+        state_of_neighbour(states[1], ends[1], lanes, at),
+        state_of_neighbour(states[2], ends[2], lanes, at),
+        state_of_neighbour(states[3], ends[3], lanes, at),
+        state_of_neighbour(states[4], ends[4], lanes, at),
+        state_of_neighbour(states[5], ends[5], lanes, at),
+        state_of_neighbour(states[6], ends[6], lanes, at),
+        state_of_neighbour(states[7], ends[7], lanes, at),
     )
-
-
-@njit(**KERNEL)
-def set_ends(seams, geometry):
-    """Set α at the first window of each block and β at its last one to what is known of the block's ends."""
-    lanes, shared = geometry.lanes, geometry.shared
-    last = (geometry.windows - 1) * STATES * lanes
-    for row in range(0, STATES * lanes, lanes):
-        for head in range(row, row + lanes, shared):
-            foot = head + shared - 1
-            seams.alpha[head] = seams.ends[head]
-            seams.beta[last + foot] = seams.ends[STATES * lanes + foot]
 
 
 @njit(**STEP)
 def forget(ar, seams, geometry):
-    """Start a block's first iteration: all states are alike wherever windows meet."""
+    """Start a block's first iteration: all states are alike wherever windows meet.
+
+    Where there is one window only, what enters it is known already.
+    """
     lanes = lanes_of(ar)
     z = neutral(ar)
     alike = normalised(ar, (z, z, z, z, z, z, z, z))
     for at in range(0, geometry.windows * STATES * lanes, STATES * lanes):
         store_states(seams.late_alpha, at, lanes, alike)
         store_states(seams.early_beta, at, lanes, alike)
+    if geometry.steps == geometry.size:
+        store_states(seams.alpha, 0, lanes, load_states(ar, seams.ends, 0, lanes))
+        store_states(seams.beta, 0, lanes, load_states(ar, seams.ends, STATES * lanes, lanes))
 
 
 @njit(**STEP)
@@ -336,7 +344,6 @@ def decode_constituent(ar, order, work, parity, seams, geometry, neighbours, wan
     if geometry.steps < geometry.size:
         for window in range(geometry.windows):
             acquire(ar, order, work, parity, seams, geometry, window, neighbours)
-        set_ends(seams, geometry)
     for window in range(geometry.windows):
         decode_window(ar, order, work, parity, seams, geometry, window, wants_posterior, llrs, ahead)
 
@@ -344,49 +351,73 @@ def decode_constituent(ar, order, work, parity, seams, geometry, neighbours, wan
 # --- a tile: the blocks that share vectors -------------------------------------------------------------------
 
 
+def _tail_bits() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the systematic and the parity bits (3, 8) of the three tail steps from each state.
+
+    A state has one path to state 0: zeros enter the register, so the input of a step is s2 ^ s3 and its parity s1 ^ s3.
+    """
+    state = np.arange(STATES)
+    s1, s2, s3 = state >> 2 & 1, state >> 1 & 1, state & 1
+    inputs, parities = [], []
+    for _ in range(3):
+        inputs.append(s2 ^ s3)
+        parities.append(s1 ^ s3)
+        s1, s2, s3 = np.zeros_like(s1), s1, s2
+    return np.array(inputs, np.float64), np.array(parities, np.float64)
+
+
+_TAIL_INPUTS, _TAIL_PARITIES = _tail_bits()
+
+
 @njit(**KERNEL)
 def tail_metrics(tail, at, metrics):
     """Write to `metrics` (8,) the β at step K that the tail of one constituent code gives, both float64 in units.
 
-    From `at` on `tail` has x and z of the three tail steps. A state has one path to state 0: zeros enter the
-    register, so the input of a step is s2 ^ s3 and its parity s1 ^ s3.
+    From `at` on `tail` has x and z of the three tail steps.
     """
     for state in range(STATES):
-        s1, s2, s3 = state >> 2 & 1, state >> 1 & 1, state & 1
-        total = 0.0
-        for step in range(at, at + 6, 2):
-            total += tail[step] * (s2 ^ s3) + tail[step + 1] * (s1 ^ s3)
-            s1, s2, s3 = 0, s1, s2
-        metrics[state] = total
+        metrics[state] = 0.0
+    for step in range(3):
+        x, z = tail[at + 2 * step], tail[at + 2 * step + 1]
+        for state in range(STATES):
+            metrics[state] += x * _TAIL_INPUTS[step, state] + z * _TAIL_PARITIES[step, state]
+
+
+@njit(**STEP)
+def set_heads(ar, seams, lanes):
+    """Set α at the beginning of the blocks: it is state 0 for certain."""
+    certain, impossible = splat(ar, known_state(ar, True)), splat(ar, known_state(ar, False))
+    store(seams.ends, 0, certain)
+    for state in range(1, STATES):
+        store(seams.ends, state * lanes, impossible)
 
 
 @njit(**KERNEL)
-def load_tails(ar, llrs, blocks, geometry, first_seams, second_seams):
+def load_tails(ar, llrs, blocks, geometry, first_seams, second_seams, tail, metrics):
     """Set what is known of both ends of every block: α is state 0 for certain, β follows from the tail bits.
 
     The twelve tail bits are multiplexed over the three streams (§5.1.3.2.2): column by column they are the
-    x and z of the first encoder's three steps, then those of the second's.
+    x and z of the first encoder's three steps, then those of the second's. `tail` (12,) and `metrics` (8,) float64 are
+    room to work in.
     """
     lanes, size = geometry.lanes, geometry.size
     scale, limit = channel_scale(ar), channel_limit(ar)
-    tail = np.empty(12, np.float64)
-    metrics = np.empty(STATES, np.float64)
+    set_heads(ar, first_seams, lanes)
+    set_heads(ar, second_seams, lanes)
     for number in range(lanes // geometry.shared):
-        start = blocks[number] * 3 * (size + 4)
-        for position in range(12):
-            llr = llrs[start + (position % 3) * (size + 4) + size + position // 3] * scale
-            llr = 0.0 if np.isnan(llr) else min(max(llr, -limit), limit)
-            tail[position] = np.rint(llr) if rounds(ar) else llr
+        start = blocks[number] * 3 * (size + 4) + size
+        foot = (number + 1) * geometry.shared - 1
+        for column in range(4):
+            for stream in range(3):
+                llr = llrs[start + stream * (size + 4) + column] * scale
+                llr = 0.0 if np.isnan(llr) else min(max(llr, -limit), limit)
+                tail[3 * column + stream] = np.rint(llr) if rounds(ar) else llr
         for code in range(2):
-            seams = first_seams if code == 0 else second_seams
+            ends = first_seams.ends if code == 0 else second_seams.ends
             tail_metrics(tail, 6 * code, metrics)
-            head = number * geometry.shared
-            foot = head + geometry.shared - 1
+            reference = metric_reference(ar, metrics)
             for state in range(STATES):
-                seams.ends[state * lanes + head] = known_state(ar, state == 0)
-                seams.ends[(STATES + state) * lanes + foot] = state_metric(ar, metrics[state], metrics)
-    set_ends(first_seams, geometry)
-    set_ends(second_seams, geometry)
+                ends[(STATES + state) * lanes + foot] = state_metric(ar, metrics[state], reference)
 
 
 @njit(**KERNEL)
@@ -403,23 +434,28 @@ def load_tile(ar, llrs, starts, geometry, work):
             load_transposed(ar, target, column * lanes, llrs, starts, number * stream + column, scale, limit)
     neither = received(ar, splat(ar, 0))
     for row in range(0, rows * lanes, lanes):
-        store(work.systematic, row, received(ar, load(ar, work.systematic, row)))
-        store(work.parity, row, received(ar, load(ar, work.parity, row)))
-        store(work.parity_interleaved, row, received(ar, load(ar, work.parity_interleaved, row)))
+        if probability_domain(ar):
+            store(work.systematic, row, received(ar, load(ar, work.systematic, row)))
+            store(work.parity, row, received(ar, load(ar, work.parity, row)))
+            store(work.parity_interleaved, row, received(ar, load(ar, work.parity_interleaved, row)))
         store(work.extrinsics, row, neither)
 
 
 @njit(**KERNEL)
-def store_tile(ar, geometry, work, places):
-    """Write the tile's decisions to ``work.bits`` and ``work.llrs``; `places` (L,) int64: where a lane's rows begin."""
+def store_tile(ar, geometry, work, places, bits, llrs):
+    """Write the tile's decisions to `bits` and `llrs` (empty: not wanted); `places` (L,) int64: where rows begin."""
     lanes, rows = geometry.lanes, geometry.rows
     count = columns_of(ar)
     unit = np.float32(1.0 / channel_scale(ar))
-    for row in range(0, rows * lanes, lanes):
-        store(work.posterior, row, decided(ar, load(ar, work.posterior, row)))
+    if probability_domain(ar):
+        for row in range(0, rows * lanes, lanes):
+            store(work.posterior, row, decided(ar, load(ar, work.posterior, row)))
     for chunk in range(0, rows, count):
+        # The last chunk ends with the rows; it may overlap the one before.
         column = min(chunk, rows - count)
-        store_transposed(ar, work.posterior, column * lanes, work.bits, work.llrs, places, column, unit)
+        store_decisions(ar, work.posterior, column * lanes, bits, places, column)
+        if llrs.size > 0:
+            store_llrs(ar, work.posterior, column * lanes, llrs, places, column, unit)
 
 
 @njit(**KERNEL)
@@ -481,32 +517,41 @@ def decode_tiles(
     starts = np.empty(lanes, np.int64)
     places = np.empty(lanes, np.int64)
     finished = np.empty(abreast, np.bool_)
+    tail, metrics = np.empty(12, np.float64), np.empty(STATES, np.float64)
     for tile in range(first, last, abreast):
         valid = min(abreast, last - tile)
         for number in range(abreast):
             # Lanes without a block of their own repeat the first one.
             blocks[number] = tile + number if number < valid else tile
             finished[number] = number >= valid
+            # Without a stop rule decisions go straight to their place; with one, blocks finish at different times.
+            place = (blocks[number] if stop == NO_STOP else number) * size
             for q in range(shared):
                 starts[number * shared + q] = blocks[number] * 3 * (size + 4) + q * geometry.rows
-                places[number * shared + q] = number * size + q * geometry.rows
+                places[number * shared + q] = place + q * geometry.rows
         load_tile(ar, llrs, starts, geometry, work)
-        load_tails(ar, llrs, blocks, geometry, first_seams, second_seams)
+        load_tails(ar, llrs, blocks, geometry, first_seams, second_seams, tail, metrics)
         forget(ar, first_seams, geometry)
         forget(ar, second_seams, geometry)
         left = valid
         for iteration in range(1, iterations + 1):
             final = iteration == iterations
             looks = final or stop != NO_STOP
-            ahead = (tile + abreast) * 3 * (size + 4) + (iteration - 1) * 2 * geometry.rows * LINE
+            asked = geometry.rows * lines_ahead(ar) * LINE
+            ahead = (tile + abreast) * 3 * (size + 4) + (iteration - 1) * 2 * asked
             decode_constituent(ar, None, work, work.parity, first_seams, geometry, neighbours, False, llrs, ahead)
-            ahead += geometry.rows * LINE
+            ahead += asked
             decode_constituent(
                 ar, order, work, work.parity_interleaved, second_seams, geometry, neighbours, looks, llrs, ahead
             )
             if not looks:
                 continue
-            store_tile(ar, geometry, work, places)
+            if stop == NO_STOP:
+                store_tile(ar, geometry, work, places, bits, soft)
+                for number in range(valid):
+                    used[tile + number] = iteration
+                continue
+            store_tile(ar, geometry, work, places, work.bits, work.llrs if soft.size > 0 else soft)
             for number in range(valid):
                 if finished[number]:
                     continue

@@ -63,7 +63,7 @@ class Vec(types.Type):
 
     @property
     def index(self) -> Vec:
-        """Integers as wide as the elements: what `permute` takes."""
+        """Integers as wide as the elements."""
         return Vec(types.Integer.from_bitwidth(self.element.bitwidth, True), self.lanes)
 
     @property
@@ -127,6 +127,14 @@ def _smaller(builder: Any, vec: Vec, a: Any, b: Any) -> Any:
     if vec.is_float:
         return builder.select(builder.fcmp_ordered("<", a, b), a, b)
     return _call(builder, f"llvm.smin.{vec.suffix}", vec.llvm, [a, b])
+
+
+def _average(builder: Any, vec: Vec, a: Any, b: Any) -> Any:
+    # The wide form is what LLVM recognises as the averaging instruction.
+    wide = ir.VectorType(ir.IntType(2 * vec.element.bitwidth), vec.lanes)
+    one = ir.Constant(wide, [ir.Constant(wide.element, 1)] * vec.lanes)
+    x, y = builder.zext(a, wide), builder.zext(b, wide)
+    return builder.trunc(builder.lshr(builder.add(builder.add(x, y), one), one), vec.llvm)
 
 
 # --- operators -------------------------------------------------------------------------------------------
@@ -200,14 +208,7 @@ def average(typingctx: Any, a: Any, b: Any) -> Any:
     if not _both_of_one_type(a, b):
         return None
 
-    def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        # The wide form is what LLVM recognises as the averaging instruction.
-        wide = ir.VectorType(ir.IntType(2 * a.element.bitwidth), a.lanes)
-        one = ir.Constant(wide, [ir.Constant(wide.element, 1)] * a.lanes)
-        x, y = (builder.zext(arg, wide) for arg in args)
-        return builder.trunc(builder.lshr(builder.add(builder.add(x, y), one), one), a.llvm)
-
-    return a(a, b), generate
+    return a(a, b), lambda context, builder, sig, args: _average(builder, a, *args)
 
 
 @intrinsic
@@ -249,6 +250,20 @@ def halved(typingctx: Any, a: Any) -> Any:
 def quartered(typingctx: Any, a: Any) -> Any:
     """Return ⌊a/4⌋ of integers."""
     return a(a), lambda context, builder, sig, args: builder.ashr(args[0], _constant(a, 2))
+
+
+@intrinsic
+def three_quarters(typingctx: Any, a: Any) -> Any:
+    """Return ⌊3a/4 + 1/2⌋ of integers."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        # ⌈(a + ⌊a/2⌋)/2⌉, by averages; those are of numbers ≥ 0, so all are counted from the lowest one.
+        middle = 1 << (a.element.bitwidth - 1)
+        raised = builder.xor(args[0], _constant(a, middle))
+        half = _average(builder, a, raised, _constant(a, middle - 1))
+        return builder.xor(_average(builder, a, raised, half), _constant(a, middle))
+
+    return a(a), generate
 
 
 # --- memory ----------------------------------------------------------------------------------------------
@@ -321,97 +336,128 @@ PERMUTATIONS: Final[dict[tuple[int, int], tuple[str, str]]] = {
 }
 
 
+def _permuted(builder: Any, vec: Vec, value: Any, index: Any, features: frozenset[str]) -> Any:
+    name, needed = PERMUTATIONS.get((vec.element.bitwidth, vec.lanes), ("", "none"))
+    if needed in features:
+        bits = builder.bitcast(value, vec.index.llvm)
+        return builder.bitcast(_call(builder, name, vec.index.llvm, [bits, index]), vec.llvm)
+    result = ir.Constant(vec.llvm, ir.Undefined)
+    for lane in range(vec.lanes):
+        position = ir.Constant(_I32, lane)
+        source = builder.extract_element(index, position)
+        result = builder.insert_element(result, builder.extract_element(value, source), position)
+    return result
+
+
+def _lane_numbers(context: Any, builder: Any, vec: Vec, lanes: Any, array: Any, at: Any, at_type: Any) -> Any:
+    """Load lane numbers, one byte each, as integers as wide as the elements of `vec`."""
+    narrow = Vec(types.int8, vec.lanes)
+    index = _load(builder, _address(context, builder, lanes, array, at, at_type, narrow.llvm), 1)
+    return index if vec.index == narrow else builder.zext(index, vec.index.llvm)
+
+
 def permute_for(features: frozenset[str]) -> Callable:
     """Return the function permute(a, lanes, at): lane l of the result is lane ``lanes[at + l]`` of a.
 
-    *Lane permutation*; `lanes` is a flat array of integers as wide as the elements of a.
+    *Lane permutation*; `lanes` is a flat array of int8.
     """
 
     @intrinsic
     def permute(typingctx: Any, a: Any, lanes: Any, at: Any) -> Any:
-        if not isinstance(a, Vec) or lanes.dtype != a.index.element:
+        if not isinstance(a, Vec) or lanes.dtype != types.int8:
             return None
-        name, needed = PERMUTATIONS.get((a.element.bitwidth, a.lanes), ("", "none"))
 
         def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-            value = args[0]
-            place = _address(context, builder, lanes, args[1], args[2], sig.args[2], a.index.llvm)
-            index = _load(builder, place, a.element.bitwidth // 8)
-            if needed in features:
-                bits = builder.bitcast(value, a.index.llvm)
-                return builder.bitcast(_call(builder, name, a.index.llvm, [bits, index]), a.llvm)
-            result = ir.Constant(a.llvm, ir.Undefined)
-            for lane in range(a.lanes):
-                position = ir.Constant(_I32, lane)
-                source = builder.extract_element(index, position)
-                result = builder.insert_element(result, builder.extract_element(value, source), position)
-            return result
+            index = _lane_numbers(context, builder, a, lanes, args[1], args[2], sig.args[2])
+            return _permuted(builder, a, args[0], index, features)
 
         return a(a, lanes, at), generate
 
     return permute
 
 
-def _interleaved(builder: Any, a: Any, b: Any) -> Any:
-    """a0 b0 a1 b1 …, twice as long."""
-    count = a.type.count
-    return _shuffle(builder, a, b, [p for i in range(count) for p in (i, count + i)])
+@intrinsic
+def other_where_own(typingctx: Any, a: Any, other: Any, lanes: Any, at: Any) -> Any:
+    """Return `other` in the lanes l with ``lanes[at + l]`` = l, a elsewhere; `lanes` is a flat array of int8."""
+    if not _both_of_one_type(a, other) or lanes.dtype != types.int8:
+        return None
 
+    def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        index = _lane_numbers(context, builder, a, lanes, args[2], args[3], sig.args[3])
+        own = ir.Constant(a.index.llvm, [ir.Constant(a.index.llvm.element, lane) for lane in range(a.lanes)])
+        return builder.select(builder.icmp_signed("==", index, own), args[1], args[0])
 
-def _interleaved_halves(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
-    """The two halves of a0 b0 a1 b1 …"""
-    count = a.type.count
-    positions = [p for i in range(count) for p in (i, count + i)]
-    return _shuffle(builder, a, b, positions[:count]), _shuffle(builder, a, b, positions[count:])
+    return a(a, other, lanes, at), generate
 
 
 def _transposed(builder: Any, rows: list) -> list:
-    """Transpose L vectors of C lanes into C vectors of L lanes (powers of two, C ≤ L).
+    """Transpose n vectors of n numbers of 32 bits (n a power of two from 2 to 16).
 
-    Think of the address of an element as its row's bits followed by its column's. Interleaving vector i with
-    vector i + half moves the highest bit of the row to the lowest place; after log2 L such rounds all row
-    bits follow the column bits.
+    Every round pairs vectors, a with b, and makes of each pair one that takes the first of every two parts of a and of
+    b, and one that takes the second. Up to four numbers (128 bits) the parts lie within such a group, as the unpack
+    instructions have it; then the groups themselves are the parts.
     """
-    columns = rows[0].type.count
-    rounds = len(rows).bit_length() - 1
-    vectors = list(rows)
-    for _ in range(rounds):
-        half = len(vectors) // 2
-        pairs = list(zip(vectors[:half], vectors[half:], strict=True))
-        if len(vectors) > columns:
-            vectors = [_interleaved(builder, a, b) for a, b in pairs]
+    count = len(rows)
+    group = min(count, 4)
+    # Where each number comes from tells at the end which column a vector holds.
+    vectors = [(row, [(number, column) for column in range(count)]) for number, row in enumerate(rows)]
+    distance = 1
+    while distance < count:
+        if distance < group:
+            first = [
+                start + number + source
+                for start in range(0, count, group)
+                for part in range(0, group // 2, distance)
+                for source in (0, count)
+                for number in range(part, part + distance)
+            ]
+            second = [position + group // 2 for position in first]
         else:
-            vectors = [part for a, b in pairs for part in _interleaved_halves(builder, a, b)]
-    return vectors
+            first = [
+                start + number + source
+                for source in (0, count)
+                for start in range(0, count, 2 * group)
+                for number in range(group)
+            ]
+            second = [position + group for position in first]
+        for i in range(count):
+            if i & distance == 0:
+                (a, from_a), (b, from_b) = vectors[i], vectors[i + distance]
+                both = from_a + from_b
+                vectors[i] = (_shuffle(builder, a, b, first), [both[position] for position in first])
+                vectors[i + distance] = (_shuffle(builder, a, b, second), [both[position] for position in second])
+        distance *= 2
+    return [vector for vector, _ in sorted(vectors, key=lambda vector: vector[1][0][1])]
 
 
-def _untransposed(builder: Any, columns: list) -> list:
-    """Undo `_transposed`: C vectors of L lanes become L vectors of C lanes (C ≤ L)."""
-    lanes, count = columns[0].type.count, len(columns)
-    vectors = list(columns)
-    for _ in range(lanes.bit_length() - 1):
-        first, second = [], []
-        if vectors[0].type.count > count:
-            size = vectors[0].type.count
-            for vector in vectors:
-                first.append(_shuffle(builder, vector, vector, list(range(0, size, 2))))
-                second.append(_shuffle(builder, vector, vector, list(range(1, size, 2))))
-        else:
-            for a, b in zip(vectors[0::2], vectors[1::2], strict=True):
-                size = a.type.count
-                first.append(_shuffle(builder, a, b, list(range(0, 2 * size, 2))))
-                second.append(_shuffle(builder, a, b, list(range(1, 2 * size, 2))))
-        vectors = first + second
-    return vectors
-
-
-#: Columns that `load_transposed` and `store_transposed` move at once, at most.
-COLUMNS: Final = 16
+def _parts(vec: Vec) -> int:
+    """Lanes that share 32 bits when vectors are transposed; 64-bit lanes travel as 32."""
+    return max(1, 32 // vec.element.bitwidth)
 
 
 def columns_at_once(vec: Vec) -> int:
-    """Columns that `load_transposed` and `store_transposed` move at once."""
-    return min(COLUMNS, vec.lanes)
+    """Columns that `load_transposed`, `store_decisions` and `store_llrs` move at once."""
+    return vec.lanes // _parts(vec)
+
+
+#: 1.5 · 2^23: a float32 of magnitude below 2^22 to which it is added is rounded to the nearest whole number, which is
+#: then, in two's complement, what the lowest 16 bits of the sum hold.
+_ROUNDER: Final = 12582912.0
+
+
+def _whole(count: int, value: int) -> ir.Constant:
+    return ir.Constant(ir.VectorType(_I32, count), [ir.Constant(_I32, value)] * count)
+
+
+def _packed(builder: Any, vectors: list, bits: int) -> Any:
+    """Put the lowest `bits` bits of two or four vectors of 32-bit integers side by side, the first ones lowest."""
+    if len(vectors) == 1:
+        return vectors[0]
+    half = len(vectors) // 2
+    low, high = _packed(builder, vectors[:half], bits), _packed(builder, vectors[half:], bits)
+    width = half * bits
+    mask, shift = _whole(low.type.count, (1 << width) - 1), _whole(low.type.count, width)
+    return builder.or_(builder.and_(low, mask), builder.shl(high, shift))
 
 
 @intrinsic
@@ -421,87 +467,126 @@ def load_transposed(
     """Read one row of float32 per lane, convert, and store it column by column (*lane permutation*).
 
     Row l starts at ``source[offsets[l]]``; the C = `columns_at_once` columns from `column` on are written to
-    ``target[at:]``, L lanes each. A value is multiplied by `scale`, clipped to ± `limit` and, for integers,
-    rounded to the nearest; NaN becomes 0.
+    ``target[at:]``, L lanes each. A value is multiplied by `scale`, clipped to ± `limit` and, for integers, rounded to
+    the nearest; NaN becomes 0.
     """
     vec = like.vec
-    count = columns_at_once(vec)
-    wide = Vec(types.float32, count)
+    count, parts = columns_at_once(vec), _parts(vec)
+    wide, whole = Vec(types.float32, count), Vec(types.int32, count)
 
     def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
         _, target_, at_, source_, offsets_, column_, scale_, limit_ = args
         starts = context.make_array(offsets)(context, builder, offsets_).data
         column_ = context.cast(builder, column_, sig.args[5], types.intp)
-        factor = _splat(builder, wide, context.cast(builder, scale_, sig.args[6], types.float32))
-        high = _splat(builder, wide, context.cast(builder, limit_, sig.args[7], types.float32))
+        scale_, limit_ = (context.cast(builder, args[n], sig.args[n], types.float32) for n in (6, 7))
+        factor = _splat(builder, wide, scale_)
+        high = _splat(builder, wide, builder.fdiv(limit_, scale_))
         low = builder.fneg(high)
-        zero = _constant(wide, 0.0)
         rows = []
         for lane in range(vec.lanes):
             start = builder.load(builder.gep(starts, [ir.Constant(ir.IntType(64), lane)]))
             start = builder.add(start, column_)
             value = _load(builder, _address(context, builder, source, source_, start, types.intp, wide.llvm), 4)
-            value = builder.select(builder.fcmp_ordered("ord", value, value), builder.fmul(value, factor), zero)
-            value = _smaller(builder, wide, _larger(builder, wide, value, low), high)
-            if vec.is_float:
-                if vec.element != types.float32:
-                    value = builder.fpext(value, Vec(vec.element, count).llvm)
-            else:
-                whole = Vec(types.int32, count)
-                value = _call(builder, f"llvm.lrint.{whole.suffix}.{wide.suffix}", whole.llvm, [value])
-                value = builder.trunc(value, Vec(vec.element, count).llvm)
+            clipped = _smaller(builder, wide, _larger(builder, wide, value, low), high)
+            value = builder.select(builder.fcmp_ordered("ord", value, value), clipped, _constant(wide, 0.0))
+            value = builder.fmul(value, factor)  # never fused, so that all machines round alike
+            if not vec.is_float:
+                value = builder.bitcast(builder.fadd(value, _constant(wide, _ROUNDER)), whole.llvm)
             rows.append(value)
+        words = [_packed(builder, rows[i : i + parts], vec.element.bitwidth) for i in range(0, vec.lanes, parts)]
         first = _address(context, builder, target, target_, at_, sig.args[2], vec.llvm)
-        for number, vector in enumerate(_transposed(builder, rows)):
+        for number, vector in enumerate(_transposed(builder, words)):
             place = builder.gep(first, [ir.Constant(ir.IntType(64), number)])
+            wider = vec.element == types.float64
+            vector = builder.fpext(vector, vec.llvm) if wider else builder.bitcast(vector, vec.llvm)
             builder.store(vector, place).align = vec.element.bitwidth // 8
         return context.get_dummy_value()
 
     return types.void(like, target, at, source, offsets, column, scale, limit), generate
 
 
-@intrinsic
-def store_transposed(
-    typingctx: Any, like: Any, source: Any, at: Any, bits: Any, llrs: Any, offsets: Any, column: Any, scale: Any
-) -> Any:
-    """Undo `load_transposed`: write columns of LLRs as rows of hard decisions and of float32 (*lane permutation*).
+def _columns(context: Any, builder: Any, vec: Vec, array_type: Any, array: Any, at: Any, at_type: Any) -> list:
+    first = _address(context, builder, array_type, array, at, at_type, vec.llvm)
+    places = [builder.gep(first, [ir.Constant(ir.IntType(64), number)]) for number in range(columns_at_once(vec))]
+    return [_load(builder, place, vec.element.bitwidth // 8) for place in places]
 
-    Reads C columns of L lanes at ``source[at:]``; row l goes to ``bits[offsets[l] + column:]`` as 1 where the value is
-    above 0 and 0 elsewhere, and to `llrs` at the same place as value × `scale`.
+
+def _rows(builder: Any, vec: Vec, columns: list) -> list:
+    """Undo what `load_transposed` does to 32-bit words: return one vector of them for each lane.
+
+    What a lane of 8 or 16 bits holds is in the highest bits of a word, above `_spare` bits that do not count.
+    """
+    count, parts, bits = columns_at_once(vec), _parts(vec), vec.element.bitwidth
+    if parts == 1:
+        return _transposed(builder, columns)
+    words = _transposed(builder, [builder.bitcast(column, ir.VectorType(_I32, count)) for column in columns])
+    return [builder.shl(word, _whole(count, 32 - part * bits)) for word in words for part in range(1, parts + 1)]
+
+
+def _spare(vec: Vec) -> int:
+    return max(0, 32 - vec.element.bitwidth)
+
+
+@intrinsic
+def store_decisions(typingctx: Any, like: Any, source: Any, at: Any, bits: Any, offsets: Any, column: Any) -> Any:
+    """Write columns of LLRs as rows of hard decisions (*lane permutation*): 1 where the LLR is above 0, 0 elsewhere.
+
+    Reads C = `columns_at_once` columns of L lanes at ``source[at:]``; row l goes to ``bits[offsets[l] + column:]``.
     """
     vec = like.vec
     count = columns_at_once(vec)
-    narrow = Vec(vec.element, count)
 
     def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        _, source_, at_, bits_, llrs_, offsets_, column_, scale_ = args
+        _, source_, at_, bits_, offsets_, column_ = args
         starts = context.make_array(offsets)(context, builder, offsets_).data
-        column_ = context.cast(builder, column_, sig.args[6], types.intp)
-        wide = Vec(types.float32, count)
-        factor = _splat(builder, wide, context.cast(builder, scale_, sig.args[7], types.float32))
-        first = _address(context, builder, source, source_, at_, sig.args[2], vec.llvm)
-        columns = [
-            _load(builder, builder.gep(first, [ir.Constant(ir.IntType(64), number)]), vec.element.bitwidth // 8)
-            for number in range(count)
-        ]
-        for lane, value in enumerate(_untransposed(builder, columns)):
+        column_ = context.cast(builder, column_, sig.args[5], types.intp)
+        zero = _constant(vec, 0)
+        ones = []
+        for value in _columns(context, builder, vec, source, source_, at_, sig.args[2]):
+            if vec.is_float:
+                one = builder.zext(builder.fcmp_ordered(">", value, zero), ir.VectorType(_I32, vec.lanes))
+            else:
+                one = _smaller(builder, vec, _larger(builder, vec, value, zero), _constant(vec, 1))
+            ones.append(one)
+        byte = Vec(types.uint8, count).llvm
+        shift = _whole(count, _spare(vec))
+        for lane, row in enumerate(_rows(builder, vec, ones)):
             start = builder.load(builder.gep(starts, [ir.Constant(ir.IntType(64), lane)]))
             start = builder.add(start, column_)
-            zero = _constant(narrow, 0.0 if vec.is_float else 0)
-            if vec.is_float:
-                one = builder.fcmp_ordered(">", value, zero)
-                value = builder.fptrunc(value, wide.llvm) if vec.element != types.float32 else value
-            else:
-                one = builder.icmp_signed(">", value, zero)
-                value = builder.sitofp(value, wide.llvm)
-            byte = Vec(types.uint8, count).llvm
             place = _address(context, builder, bits, bits_, start, types.intp, byte)
-            builder.store(builder.zext(one, byte), place).align = 1
+            builder.store(builder.trunc(builder.lshr(row, shift), byte), place).align = 1
+        return context.get_dummy_value()
+
+    return types.void(like, source, at, bits, offsets, column), generate
+
+
+@intrinsic
+def store_llrs(
+    typingctx: Any, like: Any, source: Any, at: Any, llrs: Any, offsets: Any, column: Any, scale: Any
+) -> Any:
+    """Write columns of LLRs as rows of float32, multiplied by `scale`; otherwise as `store_decisions`."""
+    vec = like.vec
+    count = columns_at_once(vec)
+    wide = Vec(types.float32, count)
+
+    def generate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        _, source_, at_, llrs_, offsets_, column_, scale_ = args
+        starts = context.make_array(offsets)(context, builder, offsets_).data
+        column_ = context.cast(builder, column_, sig.args[5], types.intp)
+        factor = _splat(builder, wide, context.cast(builder, scale_, sig.args[6], types.float32))
+        columns = _columns(context, builder, vec, source, source_, at_, sig.args[2])
+        if vec.element == types.float64:
+            columns = [builder.fptrunc(value, wide.llvm) for value in columns]
+        shift = _whole(count, _spare(vec))
+        for lane, row in enumerate(_rows(builder, vec, columns)):
+            value = row if vec.is_float else builder.sitofp(builder.ashr(row, shift), wide.llvm)
+            start = builder.load(builder.gep(starts, [ir.Constant(ir.IntType(64), lane)]))
+            start = builder.add(start, column_)
             place = _address(context, builder, llrs, llrs_, start, types.intp, wide.llvm)
             builder.store(builder.fmul(value, factor), place).align = 4
         return context.get_dummy_value()
 
-    return types.void(like, source, at, bits, llrs, offsets, column, scale), generate
+    return types.void(like, source, at, llrs, offsets, column, scale), generate
 
 
 # --- exponential and logarithm of float32 and float64 ----------------------------------------------------

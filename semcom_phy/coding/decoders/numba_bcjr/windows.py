@@ -41,15 +41,15 @@ class Geometry(NamedTuple):
 
 
 class Interleaver(NamedTuple):
-    """π as row and lane: `rows` (R,) int64; `gather`, `scatter` (R·L,) integers as wide as an element, or None.
+    """π as row and lane: `rows` (R,) int64; `gather`, `scatter` (R·L,) int8, or None.
 
     Step k of the interleaved order reads the row that begins at ``rows[k]``; ``gather[k·L + l]`` is the lane that lane
     l reads from, and `scatter` undoes it. Both are None where every lane reads from itself (Q = 1).
     """
 
     rows: npt.NDArray[np.int64]
-    gather: npt.NDArray | None
-    scatter: npt.NDArray | None
+    gather: npt.NDArray[np.int8] | None
+    scatter: npt.NDArray[np.int8] | None
 
 
 def window_count(size: int) -> int:
@@ -69,8 +69,8 @@ def geometry(size: int, lanes: int, windows: bool) -> Geometry:
 
 
 @cache
-def interleaver(layout: Geometry, bits: int) -> Interleaver:
-    """Return the interleaver for a layout; lane indices have `bits` bits, as the elements do."""
+def interleaver(layout: Geometry) -> Interleaver:
+    """Return the interleaver for a layout."""
     rows, shared, lanes = layout.rows, layout.shared, layout.lanes
     position = qpp_interleaver(layout.size).reshape(shared, rows)  # [q, k] = π(q·R + k)
     row = (position[0] % rows * lanes).astype(np.int64)
@@ -81,13 +81,12 @@ def interleaver(layout: Geometry, bits: int) -> Interleaver:
     first = np.arange(0, lanes, shared)
     gather = (first[:, None] + within[:, None, :]).reshape(rows, lanes)
     scatter = np.argsort(gather, axis=1)
-    kind = np.dtype(f"int{bits}")
-    return Interleaver(row, gather.astype(kind).ravel(), scatter.astype(kind).ravel())
+    return Interleaver(row, gather.astype(np.int8).ravel(), scatter.astype(np.int8).ravel())
 
 
 @cache
-def neighbours(layout: Geometry, bits: int) -> npt.NDArray:
-    """Return (2·L,) lane indices: for each lane the one before it, then for each the one after it.
+def neighbours(layout: Geometry) -> npt.NDArray[np.int8]:
+    """Return (2·L,) lane numbers: for each lane the one before it, then for each the one after it.
 
     The first lane of a block has none before it and the last none after it; they get their own.
     """
@@ -95,4 +94,4 @@ def neighbours(layout: Geometry, bits: int) -> npt.NDArray:
     inner = lane % layout.shared
     before = np.where(inner > 0, lane - 1, lane)
     after = np.where(inner < layout.shared - 1, lane + 1, lane)
-    return np.concatenate([before, after]).astype(np.dtype(f"int{bits}"))
+    return np.concatenate([before, after]).astype(np.int8)

@@ -6,8 +6,9 @@ pytest.importorskip("numba", reason="the SIMD decoder needs numba: pip install n
 from numba import njit, types
 
 from semcom_phy.coding.decoders.interface import LINEAR_OFFSET, TABLE_STEP
-from semcom_phy.coding.decoders.numba_bcjr.arithmetic import ARITHMETICS_OF, make_arithmetic, merge
+from semcom_phy.coding.decoders.numba_bcjr.arithmetic import ARITHMETICS_OF, make_arithmetic, merge, normalised
 from semcom_phy.coding.decoders.numba_bcjr.host import FEATURES
+from semcom_phy.coding.decoders.numba_bcjr.recursions import load_states, store_states
 from semcom_phy.coding.decoders.numba_bcjr.vectors import (
     Vec,
     average,
@@ -18,12 +19,17 @@ from semcom_phy.coding.decoders.numba_bcjr.vectors import (
     load,
     load_transposed,
     logarithm,
+    other_where_own,
     permute_for,
     quartered,
     rough_reciprocal,
+    saturating_add,
+    saturating_sub,
     smaller,
     store,
-    store_transposed,
+    store_decisions,
+    store_llrs,
+    three_quarters,
 )
 
 permute = permute_for(FEATURES)
@@ -65,6 +71,38 @@ def test_integer_operations(bits: int) -> None:
     np.testing.assert_array_equal(lanewise(quartered, ar, -a), -a >> 2)
 
 
+@pytest.mark.parametrize("bits", [128, 256, 512])
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_saturating_operations_on_all_pairs_of_bytes(dtype: str, bits: int) -> None:
+    ar = arithmetic("max-log", dtype, bits)
+    unit = 1 if dtype == "int8" else 256
+    a, b = (unit * x.ravel() for x in np.meshgrid(np.arange(-128, 128), np.arange(-128, 128)))
+    lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
+    x, y = a.astype(dtype), b.astype(dtype)
+    np.testing.assert_array_equal(lanewise(saturating_add, ar, x, y), np.clip(a + b, lowest, highest))
+    np.testing.assert_array_equal(lanewise(saturating_sub, ar, x, y), np.clip(a - b, lowest, highest))
+    np.testing.assert_array_equal(lanewise(three_quarters, ar, x), np.floor(0.75 * a + 0.5))
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+def test_normalisation_of_bytes_by_the_largest(bits: int) -> None:
+    ar = arithmetic("max-log", "int8", bits)
+    lanes = ar.lanes
+    rng = np.random.default_rng(5)
+    states = rng.integers(-128, 128, (8, lanes)).astype(np.int8)
+    states[:, 0], states[:, 1], states[:, 2] = -128, 127, np.arange(8) - 128
+
+    @njit
+    def run(ar, states, out):
+        store_states(out, 0, lanes, normalised(ar, load_states(ar, states, 0, lanes)))
+
+    out = np.empty(8 * lanes, np.int8)
+    run(ar, states.ravel(), out)
+    wide = states.astype(int)
+    by = np.minimum(wide.max(axis=0) - ar.bias, 127)
+    np.testing.assert_array_equal(out.reshape(8, lanes), np.clip(wide - by, -128, 127))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_exponential_and_logarithm(dtype: str) -> None:
     ar = arithmetic("log-map", dtype, 512)
@@ -83,13 +121,22 @@ def test_exponential_and_logarithm(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bits"), [("int16", 512), ("int16", 128), ("float32", 512), ("float32", 256), ("float64", 512)]
+    ("dtype", "bits"),
+    [
+        ("int8", 512),
+        ("int8", 128),
+        ("int16", 512),
+        ("int16", 128),
+        ("float32", 512),
+        ("float32", 256),
+        ("float64", 512),
+    ],
 )
 @pytest.mark.parametrize("function", [permute, permute_one_by_one], ids=["instruction", "one by one"])
 def test_permutation_of_lanes(dtype: str, bits: int, function) -> None:
     ar = arithmetic("log-map" if dtype == "float64" else "max-log", dtype, bits)
     rng = np.random.default_rng(2)
-    lanes = np.concatenate([rng.permutation(ar.lanes) for _ in range(4)]).astype(f"int{8 * np.dtype(dtype).itemsize}")
+    lanes = np.concatenate([rng.permutation(ar.lanes) for _ in range(4)]).astype(np.int8)
     values = rng.integers(-99, 99, ar.lanes).astype(dtype)
 
     @njit
@@ -102,13 +149,32 @@ def test_permutation_of_lanes(dtype: str, bits: int, function) -> None:
     np.testing.assert_array_equal(out, values[lanes])
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
+def test_lanes_that_keep_their_own_get_the_other(dtype: str) -> None:
+    ar = arithmetic("max-log", dtype, 512)
+    lanes = np.maximum(np.arange(ar.lanes) - (np.arange(ar.lanes) % 4 > 0), 0).astype(np.int8)
+    a, other = np.random.default_rng(6).integers(-99, 99, (2, ar.lanes)).astype(dtype)
+
+    @njit
+    def run(ar, a, other, lanes, out):
+        store(out, 0, other_where_own(load(ar, a, 0), load(ar, other, 0), lanes, 0))
+
+    out = np.empty(ar.lanes, dtype)
+    run(ar, a, other, lanes, out)
+    np.testing.assert_array_equal(out, np.where(np.arange(ar.lanes) % 4 == 0, other, a))
+
+
 @pytest.mark.parametrize(
     ("algorithm", "dtype", "bits"),
     [
+        ("max-log", "int8", 512),
+        ("max-log", "int8", 256),
+        ("max-log", "int8", 128),
         ("max-log", "int16", 512),
         ("max-log", "int16", 256),
         ("max-log", "int16", 128),
         ("max-log", "float32", 512),
+        ("max-log", "float32", 256),
         ("max-log", "float32", 128),
         ("log-map", "float64", 512),
         ("log-map", "float64", 128),
@@ -127,14 +193,15 @@ def test_transposition_there_and_back(algorithm: str, dtype: str, bits: int) -> 
     @njit
     def run(ar, source, starts, target, bits, llrs, places):
         load_transposed(ar, target, 0, source, starts, 3, scale, limit)
-        store_transposed(ar, target, 0, bits, llrs, places, 1, 1 / scale)
+        store_decisions(ar, target, 0, bits, places, 1)
+        store_llrs(ar, target, 0, llrs, places, 1, 1 / scale)
 
     target = np.empty(lanes * count, dtype)
     bits_out, llrs = np.empty(lanes * pitch, np.uint8), np.empty(lanes * pitch, np.float32)
     run(ar, source, starts, target, bits_out, llrs, starts)
     rows = source.reshape(lanes, pitch)[starts // pitch, 3 : 3 + count].astype(np.float64)
     expected = np.clip(np.nan_to_num(rows, nan=0.0, posinf=1e9, neginf=-1e9) * scale, -limit, limit)
-    if dtype == "int16":
+    if dtype.startswith("int"):
         expected = np.rint(expected)
     np.testing.assert_allclose(target.reshape(count, lanes), expected.T, rtol=1e-6)
     back = llrs.reshape(lanes, pitch)[starts // pitch, 1 : 1 + count]

@@ -21,7 +21,7 @@ def test_windows_of_every_size(size: int) -> None:
     assert steps * count == size
     assert steps % 2 == 0, "the recursions take two steps at a time"
     assert count == 1 or steps >= SHORTEST_WINDOW > ACQUISITION
-    for lanes in (4, 16, 32):
+    for lanes in (4, 16, 32, 64):
         layout = geometry(size, lanes, True)
         assert layout.rows * layout.shared == size
         assert layout.windows * layout.steps == layout.rows
@@ -30,10 +30,10 @@ def test_windows_of_every_size(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [40, 256, 512, 1056, 3136, 6144])
-@pytest.mark.parametrize("lanes", [8, 16, 32])
+@pytest.mark.parametrize("lanes", [8, 16, 32, 64])
 def test_interleaver_is_a_row_and_a_permutation(size: int, lanes: int) -> None:
     layout = geometry(size, lanes, True)
-    order = interleaver(layout, 16)
+    order = interleaver(layout)
     blocks = lanes // layout.shared
     message = np.arange(blocks * size).reshape(blocks, layout.shared, layout.rows)
     rows = message.transpose(2, 0, 1).reshape(layout.rows, lanes)  # [k, lane]
@@ -51,6 +51,6 @@ def test_interleaver_is_a_row_and_a_permutation(size: int, lanes: int) -> None:
 def test_neighbours_stay_within_the_block() -> None:
     layout = geometry(512, 8, True)
     assert layout.shared == 4
-    before, after = neighbours(layout, 16).reshape(2, 8)
+    before, after = neighbours(layout).reshape(2, 8)
     assert before.tolist() == [0, 0, 1, 2, 4, 4, 5, 6]
     assert after.tolist() == [1, 2, 3, 3, 5, 6, 7, 7]
