@@ -23,6 +23,7 @@ REQUIRED = (
     "scipy",
     "numba",
     "sigmf",
+    "pyzmq",
     "torch",
     "diffusers",
     "torchmetrics",

@@ -1,0 +1,67 @@
+"""Processes that the tests start, and what they need on the machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SCRIPTS = Path(__file__).parent / "scripts"
+#: GNU Radio of a distribution is found by the system's Python alone.
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+@cache
+def _system_python_has(*modules: str) -> bool:
+    command = [SYSTEM_PYTHON, "-c", f"import {', '.join(modules)}"]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def gnuradio_python() -> str:
+    """The Python that imports gnuradio and pmt."""
+    if not _system_python_has("gnuradio.zeromq", "pmt"):
+        pytest.skip("GNU Radio is not installed: apt-get install gnuradio")
+    return SYSTEM_PYTHON
+
+
+@pytest.fixture(scope="session")
+def system_python() -> str:
+    """The Python of the system with numpy and pyzmq, as GNU Radio's blocks have it."""
+    if not _system_python_has("numpy", "zmq"):
+        pytest.skip("the system's Python lacks numpy or pyzmq: apt-get install python3-numpy python3-zmq")
+    return SYSTEM_PYTHON
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start a script of this folder; whatever still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(script: str, *arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [python, str(SCRIPTS / script), *arguments],
+            env=dict(os.environ, PYTHONPATH=str(ROOT)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
