@@ -17,6 +17,10 @@ import typer.main
 import semcom_phy
 from semcom_phy.errors import ConfigurationError, SemcomError
 
+# The receiver's matrices are small: on a busy machine threads of OpenBLAS wait for each other much longer than they
+# compute. Must be set before numpy is imported; torch has threads of its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Some versions of typer carry their own copy of click: click's UsageError as the one in use knows it.
 _UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])
 
@@ -30,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in ("send", "train", "weights", "bench", "doctor"):
+for _module in ("send", "record", "replay", "train", "weights", "bench", "doctor"):
     importlib.import_module(f"semcom_app.commands.{_module}").register(app)
 
 

@@ -90,10 +90,22 @@ def _identity(codec: Codec, link: Link, frame: ReceivedFrame, payload_bits: int)
         "link": described["link"],
         "channel": described["channel"],
         "snr_db": asked,
-        "ebn0_db": None if asked is None else ebn0_db(asked, rate, 1),
+        "ebn0_db": None if asked is None else ebn0_db(asked, rate, described.get("bits_per_symbol", 1)),
         "esn0_measured_db": frame.stats.esn0_measured_db,
         "fec": described["fec"],
         "rate": rate,
+        **(_bursts(described, frame) if frame.stats.fragments_sent else {}),
+    }
+
+
+def _bursts(described: dict[str, Any], frame: ReceivedFrame) -> dict[str, Any]:
+    """What only links with bursts have to tell."""
+    return {
+        "modulation": described["modulation"],
+        "fragments_sent": frame.stats.fragments_sent,
+        "fragments_lost": frame.stats.fragments_sent - frame.stats.fragments_received,
+        "cfo_hz": frame.stats.cfo_hz,
+        "timing_offset_samples": frame.stats.timing_offset_samples,
     }
 
 

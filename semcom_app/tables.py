@@ -17,7 +17,7 @@ MAX_ROWS = 20
 MAX_NAME = 24
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text that may hold anything, such as a file name, as it is to be printed."""
     return escape(printable(text))
 
@@ -92,7 +92,7 @@ def _single(row: Mapping[str, Any]) -> Table:
         "time": f"encode {row['encode_ms']:.0f} ms, link {row['link_ms']:.0f} ms, decode {row['decode_ms']:.0f} ms",
     }
     for name, text in lines.items():
-        table.add_row(name, _plain(text))
+        table.add_row(name, plain_text(text))
     return table
 
 
@@ -117,7 +117,7 @@ def _several(summary: Mapping[str, Any]) -> Table:
     for title in ("PSNR dB", "SSIM", "uses", "CBR", "BER", "s"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows[:MAX_ROWS]:
-        table.add_row(_plain(_short(row["image"])), *_cells(row, _state(row)))
+        table.add_row(plain_text(_short(row["image"])), *_cells(row, _state(row)))
     table.add_section()
     lost = mean["images_lost"]
     table.add_row(f"mean of {len(rows)}", *_cells(mean, f"{lost} lost" if lost else "none lost"))
@@ -128,10 +128,10 @@ def print_results(summary: Mapping[str, Any], out: Path) -> None:
     """Print one picture in full, or one row per picture (the first 20) and the mean; then where the files are."""
     rows = summary["images"]
     console = Console(highlight=False)
-    console.print(_plain(_headline(summary)))
+    console.print(plain_text(_headline(summary)))
     console.print(_single(rows[0]) if len(rows) == 1 else _several(summary))
     if len(rows) > MAX_ROWS:
         console.print(f"… and {len(rows) - MAX_ROWS} more in result.json")
     for note in _notes(rows):
-        console.print(_plain(note))
-    console.print(_plain(f"report: {out / 'report.html'}"), soft_wrap=True)
+        console.print(plain_text(note))
+    console.print(plain_text(f"report: {out / 'report.html'}"), soft_wrap=True)

@@ -16,7 +16,14 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)
 
 
-COMMANDS = [line for block in blocks(ROOT / "docs" / "examples.md", "sh") for line in block.splitlines() if line]
+# In order: what one command leaves, a later one may read.
+COMMANDS = [
+    line
+    for name in ("examples.md", "air-link.md")
+    for block in blocks(ROOT / "docs" / name, "sh")
+    for line in block.splitlines()
+    if line
+]
 SCRIPTS = [(page.name, number) for page in PAGES for number in range(len(blocks(page, "python")))]
 
 
@@ -24,7 +31,8 @@ SCRIPTS = [(page.name, number) for page in PAGES for number in range(len(blocks(
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository's layout as far as the examples use it, with an `out` of its own."""
     folder = tmp_path_factory.mktemp("repository")
-    (folder / "semcom_app").symlink_to(ROOT / "semcom_app")
+    for name in ("semcom_app", "captures"):
+        (folder / name).symlink_to(ROOT / name)
     return folder
 
 
@@ -44,7 +52,8 @@ def test_commands_run(command: str, workplace: Path, monkeypatch: pytest.MonkeyP
     assert run(arguments) == 0
     if "--out" in arguments:
         out = workplace / arguments[arguments.index("--out") + 1]
-        assert (out / ("training.json" if arguments[0] == "train" else "report.html")).is_file()
+        left = {"train": out / "training.json", "record": out.with_suffix(".sigmf-meta")}
+        assert left.get(arguments[0], out / "report.html").is_file()
 
 
 @pytest.mark.slow

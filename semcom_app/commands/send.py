@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,23 +11,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from semcom_phy.errors import ConfigurationError
+from semcom_app.commands.codec_options import (
+    BitsOption,
+    CodecOption,
+    DeviceOption,
+    JsonOption,
+    SampleOption,
+    SeedOption,
+    SizeOption,
+    ThresholdOption,
+    VaeOption,
+    check_codec_options,
+    check_device,
+    check_seed,
+)
+from semcom_app.commands.link_options import (
+    AlgorithmOption,
+    FecOption,
+    FragmentOption,
+    ImpairOption,
+    InterleaveOption,
+    IterationsOption,
+    LinkOptions,
+    ModulationOption,
+    RateOption,
+    RepeatOption,
+    SampleRateOption,
+    SnrOption,
+    SpsOption,
+    check_algorithm,
+    check_iterations,
+    make_link,
+    parse_rate,
+    parse_snr,
+)
 
 if TYPE_CHECKING:
     from semcom_app.results import ImageResult
 
 SHOWN_IN_DETAIL = 20
-MAX_ITERATIONS = 1000
 MAX_STEM_BYTES = 180  # file systems take names of 255 bytes; suffixes and a partial file's name need room
-_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
-_FRACTION = re.compile(r"(\d{1,9}|\d{0,9}\.\d{1,17})(?:/([1-9]\d{0,8}))?", re.ASCII)
-_OPTIONS = {
-    "snr_db": "--snr",
-    "flip_probability": "--flip",
-    "doppler_hz": "--doppler",
-    "symbol_rate_hz": "--symbol-rate",
-    "scatterers": "--scatterers",
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -38,13 +60,12 @@ def register(app: typer.Typer) -> None:
 
 def send(
     images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
-    codec: Annotated[
-        str,
-        typer.Option(help="vcsc-8bit, vcsc-4bit, vcsc-2bit, vcsc-attn-0.2, vcsc-attn-0.4 (any b, any T)."),
-    ] = "vcsc-8bit",
-    link: Annotated[str, typer.Option(help="numpy.")] = "numpy",
-    channel: Annotated[str, typer.Option(help="ideal, awgn, rayleigh or bsc.")] = "awgn",
-    snr: Annotated[str, typer.Option("--snr", help="Es/N0 in dB, per transmitted symbol.", metavar="DB")] = "10",
+    codec: CodecOption = "vcsc-8bit",
+    link: Annotated[str, typer.Option(help="numpy (symbols) or air (samples).")] = "numpy",
+    channel: Annotated[
+        str | None, typer.Option(help="numpy: ideal, awgn, rayleigh or bsc.", show_default="awgn")
+    ] = None,
+    snr: SnrOption = None,
     flip: Annotated[float | None, typer.Option("--flip", help="bsc: probability that a bit flips, 0 to 0.5.")] = None,
     doppler: Annotated[
         float | None,
@@ -57,64 +78,61 @@ def send(
     scatterers: Annotated[
         int | None, typer.Option("--scatterers", help="rayleigh: number of scatterers.", show_default="16")
     ] = None,
-    fec: Annotated[str, typer.Option(help="turbo or none.")] = "turbo",
-    rate: Annotated[
-        str | None,
-        typer.Option(
-            help="Rate of the turbo code, 1/8 to 0.95, such as 3/4 or 0.75.",
-            show_default="the mother code, about 1/3",
-            metavar="R",
-        ),
-    ] = None,
-    iterations: Annotated[int, typer.Option(help="Iterations of the turbo decoder.")] = 5,
-    interleave: Annotated[
-        bool, typer.Option("--interleave/--no-interleave", help="Interleave the coded bits over the image.")
-    ] = False,
-    bits: Annotated[int | None, typer.Option(help="Bits per latent value, 1 to 8.")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Attention threshold T, 0 to 1: 8 bits above it, 4 below.")
-    ] = None,
-    vae: Annotated[str, typer.Option(help="Autoencoder: compact, sd-vae, taesd, a hub id or a folder.")] = "compact",
-    sample: Annotated[
-        bool, typer.Option("--sample/--mode", help="Draw the latent from the posterior, or take its mode.")
-    ] = False,
-    size: Annotated[int | None, typer.Option(help="Scale and centre-crop to SIZE×SIZE (the paper: 512).")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    impair: ImpairOption = None,
+    modulation: ModulationOption = None,
+    sps: SpsOption = None,
+    sample_rate: SampleRateOption = None,
+    repeat: RepeatOption = None,
+    fragment_symbols: FragmentOption = None,
+    fec: FecOption = "turbo",
+    rate: RateOption = None,
+    iterations: IterationsOption = 5,
+    algorithm: AlgorithmOption = "log-map",
+    interleave: InterleaveOption = False,
+    bits: BitsOption = None,
+    threshold: ThresholdOption = None,
+    vae: VaeOption = "compact",
+    sample: SampleOption = False,
+    size: SizeOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option("--out", help="Folder for pictures, report and result.json.")] = Path("out/send"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json, and nothing else, on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Send pictures and show what arrived.
 
     Exit code 0 when every picture was delivered, 1 when one was lost or something failed, 2 for wrong usage.
     """
     # All that can be known to be wrong is found before torch is loaded.
-    snr_db = _parse_snr(snr)
-    code_rate = None if rate is None else _parse_rate(rate, fec)
-    if not 0 <= seed < 1 << 63:
-        raise ConfigurationError(f"--seed must be from 0 to 2^63 - 1, not {seed}")
-    if not 1 <= iterations <= MAX_ITERATIONS:
-        raise ConfigurationError(f"--iterations must be from 1 to {MAX_ITERATIONS}, not {iterations}")
-    if not _DEVICE.fullmatch(device):
-        raise ConfigurationError(f"unknown device {device!r}. Known: auto, cpu, cuda, cuda:N")
+    check_seed(seed)
+    check_iterations(iterations)
+    check_algorithm(algorithm)
+    link_options = LinkOptions(
+        seed=seed,
+        snr_db=parse_snr(snr),
+        fec=fec,
+        rate=parse_rate(rate, fec),
+        iterations=iterations,
+        algorithm=algorithm,
+        interleave=interleave,
+        channel=channel,
+        flip_probability=flip,
+        doppler_hz=doppler,
+        symbol_rate_hz=symbol_rate,
+        scatterers=scatterers,
+        impair=impair,
+        modulation=modulation,
+        sps=sps,
+        sample_rate_hz=sample_rate,
+        repeat=repeat,
+        fragment_symbols=fragment_symbols,
+    )
+    check_device(device)
     from semcom_app.codecs import CodecOptions, make_codec
     from semcom_app.images import check_writable, find_images, load_image
-    from semcom_phy.coding.transport import TurboCode
-    from semcom_phy.links import LINKS, NumpyLinkConfig
 
-    _check_codec_options(vae, bits, threshold)
-    _ = LINKS[link]
-    radio = _make_channel(
-        channel,
-        {
-            "snr_db": snr_db,
-            "flip_probability": flip,
-            "doppler_hz": doppler,
-            "symbol_rate_hz": symbol_rate,
-            "scatterers": scatterers,
-        },
-    )
-    link_config = NumpyLinkConfig(radio, fec, TurboCode(iterations=iterations, rate=code_rate), interleave, seed)
+    check_codec_options(vae, bits, threshold)
+    link_object = make_link(link, link_options)
     codec_object = make_codec(
         codec,
         CodecOptions(vae=vae, device=device, bits=bits, threshold=threshold, sample=sample, seed=seed),
@@ -129,7 +147,6 @@ def send(
     from semcom_app.progress import progress
 
     target = str(select_device(device))
-    link_object = LINKS[link](link_config)
     config = {
         "command": shlex.join(["semcom", *sys.argv[1:]]),
         **codec_object.describe(),
@@ -152,7 +169,7 @@ def send(
             advance(path.name)
     summary = writer.write_summary(config, rows, results)
     if as_json:
-        typer.echo(_json_bytes(summary), nl=False)
+        typer.echo(json_bytes(summary), nl=False)
     else:
         from semcom_app.tables import print_results
 
@@ -160,67 +177,12 @@ def send(
     return 0 if all(row["delivered"] for row in rows) else 1
 
 
-def _check_codec_options(vae: str, bits: int | None, threshold: float | None) -> None:
-    from semcom_app.models.weights import local_folder
-    from semcom_app.quantization import MAX_BITS
-
-    if bits is not None and not 1 <= bits <= MAX_BITS:
-        raise ConfigurationError(f"--bits must be from 1 to {MAX_BITS}, not {bits}")
-    if threshold is not None and not 0.0 <= threshold <= 1.0:
-        raise ConfigurationError(f"--threshold must be from 0 to 1, not {threshold}")
-    local_folder(vae)
-
-
-def _json_bytes(summary: dict[str, Any]) -> bytes:
+def json_bytes(summary: dict[str, Any]) -> bytes:
+    """A result as it is written and printed."""
     from semcom_app.results import to_json
 
     # A file name that is no text holds lone surrogates; as \udcxx they are JSON.
     return to_json(summary).encode("utf-8", "backslashreplace")
-
-
-def _parse_snr(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ConfigurationError(f"--snr must be a number of dB, such as 10 or -2.5, not {text!r}") from None
-    if not -200 <= value <= 200:
-        raise ConfigurationError(f"--snr must be from -200 to 200 dB, not {text}")
-    return value
-
-
-def _parse_rate(text: str, fec: str) -> float:
-    from semcom_phy.coding.transport import MAX_RATE, MIN_RATE
-
-    numbers = _FRACTION.fullmatch(text.strip())
-    if numbers is None:
-        raise ConfigurationError(f"--rate must be a code rate such as 3/4 or 0.75, not {text!r}")
-    value = float(numbers[1]) / float(numbers[2] or 1)
-    if not MIN_RATE <= value <= MAX_RATE:
-        raise ConfigurationError(f"--rate must be from 1/8 to {MAX_RATE}, not {text}")
-    if fec == "none":
-        raise ConfigurationError("--rate is the rate of the turbo code; leave it out with --fec none")
-    return value
-
-
-def _make_channel(name: str, given: dict[str, Any]) -> Any:
-    import dataclasses
-
-    from semcom_phy.channels import CHANNELS, make_channel
-
-    fields = {f.name for f in dataclasses.fields(CHANNELS[name])}  # type: ignore[arg-type]
-    for parameter, value in given.items():
-        # An SNR has a default on the command line; the other parameters are only there when asked for.
-        if value is not None and parameter not in fields and parameter != "snr_db":
-            raise ConfigurationError(f"channel {name!r} has no {_OPTIONS[parameter]}; leave that option out")
-    if "flip_probability" in fields and given["flip_probability"] is None:
-        raise ConfigurationError(f"channel {name!r} needs --flip, the probability that a bit flips (0 to 0.5)")
-    try:
-        return make_channel(name, **{k: v for k, v in given.items() if k in fields and v is not None})
-    except ConfigurationError as error:
-        message = str(error)
-        for parameter, option in _OPTIONS.items():
-            message = message.replace(parameter, option)
-        raise ConfigurationError(message) from None
 
 
 class _Writer:
@@ -269,5 +231,5 @@ class _Writer:
 
         summary = {"config": config, "versions": versions(), "images": rows, "mean": mean_row(rows)}
         write_report(self.out / "report.html", summary, results)
-        write_bytes(self.out / "result.json", _json_bytes(summary))
+        write_bytes(self.out / "result.json", json_bytes(summary))
         return summary

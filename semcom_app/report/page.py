@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,8 @@ from semcom_app.report.figures import (
     mask_picture,
     psnr_text,
 )
-from semcom_app.report.style import STYLE
+from semcom_app.report.parts import banner, card, fact_list, figure, footer, plain
+from semcom_app.report.parts import page as html_page
 from semcom_app.report.text import (
     count_text,
     db_text,
@@ -67,35 +66,10 @@ _PLACED = frozenset({
     "ber_raw", "ber_decoded", "blocks", "blocks_failed", "delivered", "intact", "error", "psnr_db",
     "ssim", "encode_ms", "link_ms", "decode_ms", "seed", "device",
     "received_file", "comparison_file",
+    "modulation", "fragments_sent", "fragments_lost", "cfo_hz", "timing_offset_samples",
 })
 # fmt: on
 _STAGES = (("encode_ms", "encode"), ("link_ms", "link"), ("decode_ms", "decode"))
-
-
-def _figure(picture: Image.Image, alt: str, caption: str, pixelated: bool = False, classes: str = "") -> str:
-    style = f"{'px ' if pixelated else ''}{classes}".strip()
-    return (
-        f'<figure><img class="{style}" src="{data_uri(picture)}" width="{picture.width}"'
-        f' height="{picture.height}" alt="{escaped(alt)}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _facts(rows: Iterable[tuple[str, str, str]]) -> str:
-    """Description list of (label, value, hint); hint may be empty. Values and hints are HTML."""
-    items = "".join(
-        f"<div><dt>{label}{f'<small>{hint}</small>' if hint else ''}</dt><dd>{value}</dd></div>"
-        for label, value, hint in rows
-    )
-    return f'<dl class="facts">{items}</dl>'
-
-
-def _card(title: str, body: str, order: int) -> str:
-    return f'<section class="card" style="order:{order}"><h3>{title}</h3>{body}</section>'
-
-
-def _banner(kind: str, title: str, body: str) -> str:
-    return f'<p class="banner {kind}" role="alert"><strong>{title}</strong> {body}</p>'
 
 
 def _status(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -283,11 +257,11 @@ def _pictures(result: ImageResult) -> str:
         scaled += ", stretched across to be visible"
     sent = display_picture(Image.fromarray(result.sent), MAX_EMBEDDED_SIDE)
     received = display_picture(Image.fromarray(result.received), MAX_EMBEDDED_SIDE)
-    figures = [_figure(sent, f"sent: {name}", f"<b>Sent</b> {width} × {height} px{scaled}", pixelated)]
+    figures = [figure(sent, f"sent: {name}", f"<b>Sent</b> {width} × {height} px{scaled}", pixelated)]
     if _status(row)[0] != "lost":
         quality = "identical" if _is_identical(row) else psnr_text(row, 1)
         figures.append(
-            _figure(
+            figure(
                 received,
                 f"received: {name}",
                 f"<b>Received</b> {quality}, SSIM {similarity(row.get('ssim'))}",
@@ -296,9 +270,9 @@ def _pictures(result: ImageResult) -> str:
         )
         difference = difference_picture(result.sent, result.received, MAX_EMBEDDED_SIDE)
         caption = f"<b>Difference</b> |sent {MINUS} received|, amplified ×{DIFFERENCE_GAIN}"
-        figures.append(_figure(difference, f"difference: {name}", caption, pixelated))
+        figures.append(figure(difference, f"difference: {name}", caption, pixelated))
     else:
-        figures.append(_figure(received, "placeholder", "<b>Received</b> nothing usable: placeholder", pixelated))
+        figures.append(figure(received, "placeholder", "<b>Received</b> nothing usable: placeholder", pixelated))
         figures.append(
             f'<figure><div class="void" style="aspect-ratio:{received.width}/{received.height}"></div>'
             "<figcaption><b>Difference</b> none: nothing to compare</figcaption></figure>"
@@ -312,7 +286,7 @@ def _banners(row: Mapping[str, Any]) -> str:
     kind, _ = _status(row)
     if kind == "lost":
         reason = escaped(row.get("error") or "no reason was recorded")
-        return _banner(
+        return banner(
             "lost",
             "This picture was lost.",
             f"The receiver could not rebuild it: {reason}. What is shown as received is a placeholder;"
@@ -320,7 +294,7 @@ def _banners(row: Mapping[str, Any]) -> str:
         )
     if kind == "damaged":
         reason = f" ({escaped(row['error'])})" if row.get("error") else ""
-        return _banner(
+        return banner(
             "damaged",
             "Damaged, yet shown.",
             f"The payload did not match its checksum; the receiver decoded what arrived{reason}.",
@@ -344,24 +318,16 @@ def _quality(row: Mapping[str, Any]) -> str:
     ]
     for key, value in row.items():
         if key not in _PLACED and (value is None or isinstance(value, str | bool | int | float)):
-            shown = significant(value, 4) if finite(value) is not None else escaped(_plain(value))
+            shown = significant(value, 4) if finite(value) is not None else escaped(plain(value))
             facts.append((escaped(_label(key)), shown, ""))
-    return _facts(facts)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return DASH
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
+    return fact_list(facts)
 
 
 def _cost(row: Mapping[str, Any]) -> str:
     uses, overhead = finite(row.get("channel_uses")), finite(row.get("overhead_uses"))
     share = f"; {percent(overhead / uses)} of all uses" if uses and overhead is not None else ""
     rate, with_header = row.get("compression_rate"), row.get("compression_rate_with_header")
-    return _facts(
+    return fact_list(
         [
             ("Payload", f"{count_text(row.get('payload_bits'))} bit", ""),
             ("Header", f"{count_text(row.get('header_bits'))} bit", "side information, protected"),
@@ -390,7 +356,19 @@ def _radio(row: Mapping[str, Any], block_ok: NDArray[np.bool_] | None) -> str:
     ]
     if row.get("seed") is not None:
         facts.insert(1, ("Seed", escaped(row["seed"]), ""))
-    return _facts(facts) + _blocks(row, block_ok)
+    if row.get("fragments_sent") is not None:
+        lost = f"{count_text(row.get('fragments_lost'))} of {count_text(row['fragments_sent'])}"
+        facts += [
+            ("Modulation", escaped(row.get("modulation") or DASH), "of the payload"),
+            ("Bursts lost", lost, "fragments of the picture"),
+            ("Carrier offset", _with_unit(row.get("cfo_hz"), "Hz"), "mean over its bursts"),
+            ("Delay", _with_unit(row.get("timing_offset_samples"), "samples"), "of its first burst"),
+        ]
+    return fact_list(facts) + _blocks(row, block_ok)
+
+
+def _with_unit(value: Any, unit: str) -> str:
+    return DASH if finite(value) is None else f"{significant(value, 4)}{THIN}{unit}"
 
 
 def _blocks(row: Mapping[str, Any], block_ok: NDArray[np.bool_] | None) -> str:
@@ -437,7 +415,7 @@ def _time(row: Mapping[str, Any]) -> str:
         for name, value in known
     ]
     facts.append(("Total", milliseconds(total), f"device: {escaped(row.get('device') or DASH)}"))
-    return f'<div class="bar">{bar}</div>{_facts(facts)}'
+    return f'<div class="bar">{bar}</div>{fact_list(facts)}'
 
 
 def _scale(scale: ColourScale, note: str) -> str:
@@ -523,12 +501,12 @@ def _maps(result: ImageResult) -> str:
         size = f"{array.shape[1]} × {array.shape[0]}"
         if array.dtype == np.bool_:
             share = f"{percent(array.mean())} of {count_text(array.size)} locations are important (bright)"
-            figures.append(_figure(mask_picture(array), name, f"<b>{_title(name)}</b> {size}. {share}", True))
+            figures.append(figure(mask_picture(array), name, f"<b>{_title(name)}</b> {size}. {share}", True))
         elif np.issubdtype(array.dtype, np.number):
             unit = name == "attention"
             scale = ColourScale(0.0, 1.0, "magma") if unit else ColourScale.covering(array)
             caption = f"<b>{_title(name)}</b> {size}{_scale(scale, '')}"
-            figures.append(_figure(scale.picture(array), name, caption, True))
+            figures.append(figure(scale.picture(array), name, caption, True))
     if not figures:
         return ""
     return (
@@ -557,8 +535,8 @@ def _details(result: ImageResult, index: int) -> str:
     block_ok = result.received_artifacts.get("block_ok")
     # Two columns of about equal height; on a narrow screen the cards follow in the order of their numbers.
     cards = (
-        f"<div>{_card('Quality', _quality(row), 1)}{_card('Radio', _radio(row, block_ok), 3)}</div>"
-        f"<div>{_card('Cost', _cost(row), 2)}{_card('Time', _time(row), 4)}</div>"
+        f"<div>{card('Quality', _quality(row), 1)}{card('Radio', _radio(row, block_ok), 3)}</div>"
+        f"<div>{card('Cost', _cost(row), 2)}{card('Time', _time(row), 4)}</div>"
     )
     codec_view = _latents(result) + _maps(result)
     return (
@@ -571,40 +549,7 @@ def _details(result: ImageResult, index: int) -> str:
     )
 
 
-# --- footer ----------------------------------------------------------------------------------------
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key} · ")
-        elif value is None or isinstance(value, bool):
-            yield f"{prefix}{key}", _plain(value)
-        elif isinstance(value, list | tuple):
-            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False, default=str)
-        else:
-            yield f"{prefix}{key}", str(value)
-
-
-def _footer(result: Mapping[str, Any]) -> str:
-    config = dict(result.get("config") or {})
-    command = config.pop("command", None)
-    line = ""
-    if command:
-        words = shlex.join(str(w) for w in command) if isinstance(command, list | tuple) else str(command)
-        line = f"<h3>Command</h3><pre>{escaped(words)}</pre>"
-
-    def table(title: str, pairs: Iterable[tuple[str, str]]) -> str:
-        lines = "".join(f'<tr><th scope="row">{escaped(k)}</th><td>{escaped(v)}</td></tr>' for k, v in pairs)
-        return f"<div><h3>{title}</h3><table>{lines}</table></div>" if lines else ""
-
-    tables = table("Configuration", _flat(config)) + table("Versions", _flat(result.get("versions") or {}))
-    if not line and not tables:
-        return ""
-    return (
-        "<footer><details><summary>Configuration, versions and command line</summary>"
-        f'{line}<div class="tables">{tables}</div></details></footer>'
-    )
+# --- the whole page --------------------------------------------------------------------------------
 
 
 def write_report(path: Path, result: Mapping[str, Any], images: Sequence[ImageResult]) -> None:
@@ -629,12 +574,4 @@ def write_report(path: Path, result: Mapping[str, Any], images: Sequence[ImageRe
             f" of {count_text(len(rows))} pictures; the figures of all are in the table above and in result.json.</p>"
         )
     title = f"{escaped(_common(rows, 'codec', 'codecs'))} {_where(rows)}" if rows else "Transmission report"
-    page = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{title}</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}{_footer(result)}</main></body></html>\n"
-    )
-    # File names may hold bytes that are no text (lone surrogates).
-    write_bytes(path, page.encode("utf-8", "backslashreplace"))
+    write_bytes(path, html_page(title, body + footer(result)))
