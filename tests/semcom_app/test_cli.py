@@ -286,7 +286,7 @@ def test_no_input_is_overwritten_when_it_lies_in_the_output_folder(picture: Path
         (["--bits", "x"], "--bits"),
         (["--threshold", "nan"], "--threshold must be from 0 to 1"),
         (["--threshold", "2"], "--threshold must be"),
-        (["--algorithm", "logmap"], "unknown --algorithm .logmap.*log-map"),
+        (["--algorithm", "logmap"], "unknown --algorithm 'logmap'"),
         (["--iterations", "0"], "--iterations must be from 1 to 1000"),
         (["--iterations", "1000000000"], "--iterations must be"),
         (["--seed", "-1"], "--seed must be"),
