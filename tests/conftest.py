@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+
+# A shell's background job ignores Ctrl-C, and so would the tests that send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The receiver's matrices are small: several BLAS threads on one of them wait for each other more than they work.
 # The command line sets this, too; it counts only before NumPy is loaded.
