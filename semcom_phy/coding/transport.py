@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcom_phy.coding.crc import CRC24A, CRC24B, attach, check
-from semcom_phy.coding.decoders import DecoderParams, decode
+from semcom_phy.coding.decoders import DecoderOutput, DecoderParams, decode
 from semcom_phy.coding.rate_matching import (
     empty_buffer,
     gather,
@@ -315,7 +315,12 @@ class SoftBuffer:
         # The filler of a single block is leading zeros, which a CRC does not see.
         block_crc_kind = CRC24B if layout.crc_length else CRC24A
         params = DecoderParams(self.code.iterations, block_crc_kind if self.code.early_stop else None)
-        outputs = decode(self._sums, params, self.code.algorithm, self.code.backend)
+        outputs = [
+            self._patiently(sums, output)
+            for sums, output in zip(
+                self._sums, decode(self._sums, params, self.code.algorithm, self.code.backend), strict=True
+            )
+        ]
         bits = [output.bits for output in outputs]
         soft = [output.llrs for output in outputs if output.llrs is not None]  # params asks for them
 
@@ -336,3 +341,16 @@ class SoftBuffer:
             transport_ok,
             np.concatenate([output.iterations for output in outputs]),
         )
+
+    def _patiently(self, sums: npt.NDArray[np.floating], output: DecoderOutput) -> DecoderOutput:
+        """Decode again, without early stop, the blocks that stopped as zeros before their bits were decided.
+
+        The CRC of a block that is zero for want of a decision holds, and would stop it too early.
+        """
+        assert output.llrs is not None  # params asks for them
+        again = np.flatnonzero(~_tells_something(output.bits, output.llrs) & (output.iterations < self.code.iterations))
+        if again.size:
+            full = decode(sums[again], DecoderParams(self.code.iterations), self.code.algorithm, self.code.backend)
+            assert full.llrs is not None
+            output.bits[again], output.llrs[again], output.iterations[again] = full.bits, full.llrs, full.iterations
+        return output

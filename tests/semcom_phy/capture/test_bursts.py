@@ -19,7 +19,7 @@ def bursts(draw: st.DrawFn) -> BurstAnnotation:
     fragments = draw(st.none() | st.integers(1, 2**32 - 1))
     finite = st.floats(-1e3, 1e3)
     return BurstAnnotation(
-        sample_start=draw(st.integers(0, 2**62)),
+        sample_start=draw(st.integers(0, 2**62 - 1)),
         sample_count=draw(st.integers(1, 2**62)),
         crc_ok=draw(st.booleans()),
         frame=draw(st.none() | U32),
