@@ -10,6 +10,7 @@ from numba import njit, types
 from numba.extending import overload
 
 from semcom_phy.coding.decoders.numba_bcjr.arithmetic import (
+    acquisition,
     channel_limit,
     channel_scale,
     columns_of,
@@ -50,7 +51,6 @@ from semcom_phy.coding.decoders.numba_bcjr.vectors import (
     store_decisions,
     store_llrs,
 )
-from semcom_phy.coding.decoders.numba_bcjr.windows import ACQUISITION
 
 permute = permute_for(FEATURES)
 
@@ -64,7 +64,7 @@ class Seams(NamedTuple):
     """State metrics where windows meet, for one constituent code, all flat and of the arithmetic's dtype.
 
     `alpha`, `beta` (P/Q·8·L,): what enters each window at its beginning and at its end. `late_alpha`, `early_beta`
-    (P/Q·8·L,): α and β, in the iteration before, `ACQUISITION` steps before the end of each window and after its
+    (P/Q·8·L,): α and β, in the iteration before, `acquisition` steps before the end of each window and after its
     beginning. `ends` (2·8·L,): α at the beginning of a block in the block's first lane, β at its end in the last one.
     """
 
@@ -238,7 +238,7 @@ def decode_window(ar, order, work, parity, seams, geometry, window, wants_poster
         alpha = forward_step(ar, alpha, u1, load(ar, parity, (first + k + 1) * lanes))
         if (k + 2) & mask == 0:
             alpha = normalised(ar, alpha)
-    late = kept_alpha(ar, work, max(steps - ACQUISITION, 0), lanes)
+    late = kept_alpha(ar, work, max(steps - acquisition(ar), 0), lanes)
     store_states(seams.late_alpha, at, lanes, normalised(ar, late))
 
     beta = load_states(ar, seams.beta, at, lanes)
@@ -256,7 +256,7 @@ def decode_window(ar, order, work, parity, seams, geometry, window, wants_poster
         beta = backward_step(ar, beta, u0, p0)
         if k & mask == 0:
             beta = normalised(ar, beta)
-        if k == ACQUISITION:
+        if k == acquisition(ar):
             store_states(seams.early_beta, at, lanes, normalised(ar, beta))
 
 
@@ -272,7 +272,7 @@ def acquire(ar, order, work, parity, seams, geometry, window, neighbours):
     part = STATES * lanes
     mask = interval(ar) - 1
     alpha = load_states(ar, seams.late_alpha, window * part, lanes)
-    for k in range(steps - ACQUISITION, steps):
+    for k in range(steps - acquisition(ar), steps):
         u = input_at(ar, order, work, first + k, lanes)
         alpha = forward_step(ar, alpha, u, load(ar, parity, (first + k) * lanes))
         if (k + 1) & mask == 0:
@@ -285,8 +285,8 @@ def acquire(ar, order, work, parity, seams, geometry, window, neighbours):
         store_states(seams.alpha, 0, lanes, states_of_neighbours(alpha, ends, neighbours, 0))
 
     beta = load_states(ar, seams.early_beta, window * part, lanes)
-    for back in range(ACQUISITION):
-        k = ACQUISITION - 1 - back
+    for back in range(acquisition(ar)):
+        k = acquisition(ar) - 1 - back
         u = input_at(ar, order, work, first + k, lanes)
         beta = backward_step(ar, beta, u, load(ar, parity, (first + k) * lanes))
         if k & mask == 0:

@@ -25,8 +25,6 @@ from semcom_phy.coding.qpp import qpp_interleaver
 SHORTEST_WINDOW: Final = 128
 #: … and a block at most this many windows.
 MOST_WINDOWS: Final = 32
-#: Steps of an acquisition run, an even number: eight constraint lengths.
-ACQUISITION: Final = 32
 
 
 class Geometry(NamedTuple):

@@ -50,7 +50,7 @@ class Range:
     floor: float
 
 
-RANGES: Final = {"float32": Range(15.0, 13.0, 1e-15), "float64": Range(110.0, 130.0, 1e-130)}
+RANGES: Final = {"float32": Range(12.0, 19.0, 1e-15), "float64": Range(110.0, 130.0, 1e-130)}
 
 
 class Arithmetic(Protocol):

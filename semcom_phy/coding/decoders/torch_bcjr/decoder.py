@@ -230,8 +230,8 @@ def decode_tensor(
     `llrs` (B, 3, K + 4), real, any strides, B ≥ 0, in the layout of `semcom_phy.coding.turbo.encode`, holds
     ``ln P(b=1)/P(b=0)``; NaN counts as 0, and what lies beyond the arithmetic's range is clipped to it. The input is
     not changed and no gradient flows through the decoder. `params.arithmetic`: "float32" (= "auto") or "float64".
-    In log-MAP channel LLRs are clipped to ± 15 and extrinsic ones to ± 13 nats in float32, so that a-posteriori
-    LLRs end at ± 41; ± 110, ± 130 and ± 370 in float64. The other algorithms clip channel LLRs to ± `LLR_LIMIT`.
+    In log-MAP channel LLRs are clipped to ± 12 and extrinsic ones to ± 19 nats in float32, so that a-posteriori
+    LLRs end at ± 50; ± 110, ± 130 and ± 370 in float64. The other algorithms clip channel LLRs to ± `LLR_LIMIT`.
     `params.threads` is the number of torch's threads while a tensor in main memory is decoded.
 
     Raises ConfigurationError for a wrong shape or type, or unknown names.

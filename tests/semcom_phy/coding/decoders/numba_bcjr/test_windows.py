@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("numba", reason="the SIMD decoder needs numba: pip install numba")
+
+from semcom_phy.coding.decoders.interface import ALGORITHMS
+from semcom_phy.coding.decoders.numba_bcjr.arithmetic import ARITHMETICS_OF, make_arithmetic
 from semcom_phy.coding.decoders.numba_bcjr.windows import (
-    ACQUISITION,
     MOST_WINDOWS,
     SHORTEST_WINDOW,
     geometry,
@@ -20,7 +23,7 @@ def test_windows_of_every_size(size: int) -> None:
     assert count <= MOST_WINDOWS
     assert steps * count == size
     assert steps % 2 == 0, "the recursions take two steps at a time"
-    assert count == 1 or steps >= SHORTEST_WINDOW > ACQUISITION
+    assert count == 1 or steps >= SHORTEST_WINDOW
     for lanes in (4, 16, 32, 64):
         layout = geometry(size, lanes, True)
         assert layout.rows * layout.shared == size
@@ -54,3 +57,11 @@ def test_neighbours_stay_within_the_block() -> None:
     before, after = neighbours(layout).reshape(2, 8)
     assert before.tolist() == [0, 0, 1, 2, 4, 4, 5, 6]
     assert after.tolist() == [1, 2, 3, 3, 5, 6, 7, 7]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_acquisition_runs_fit_into_the_shortest_window(algorithm: str) -> None:
+    for dtype in ARITHMETICS_OF[algorithm]:
+        steps = make_arithmetic(algorithm, dtype, 512, "test").acquisition
+        assert steps % 2 == 0
+        assert 0 < steps < SHORTEST_WINDOW
