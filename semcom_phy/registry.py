@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from semcom_phy.errors import ConfigurationError
 
@@ -52,3 +53,24 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """Registered names, sorted."""
         return sorted(self._entries)
+
+
+def build(registry: Registry[Callable[..., T]], name: str, parameters: Mapping[str, Any]) -> T:
+    """Make the dataclass registered as `name` of its parameters.
+
+    Raises ConfigurationError for an unknown name, an unknown or missing parameter (it names the nearest known one),
+    and whatever the class raises for values out of range.
+    """
+    kind = registry[name]
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    known = [field.name for field in fields]
+    takes = f"It takes: {', '.join(known) or 'no parameters'}"
+    for parameter in parameters:
+        if parameter not in known:
+            raise ConfigurationError(
+                f"{registry.kind} {name!r} has no parameter {parameter!r}.{nearest(parameter, known)} {takes}"
+            )
+    for field in fields:
+        if field.default is dataclasses.MISSING and field.name not in parameters:
+            raise ConfigurationError(f"{registry.kind} {name!r} needs the parameter {field.name!r}. {takes}")
+    return kind(**parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _RATE = re.compile(r"[0-9]{1,4}/[1-9][0-9]{0,3}|[0-9]?\.[0-9]{1,12}")
 _GnuRadioPython = Annotated[str, typer.Option(help="Python that has GNU Radio.", metavar="FILE")]
 _Size = Annotated[int | None, typer.Option(help="Bits per code block, CRC included.", show_default="6144")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+_JsonFile = Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file.")]
 _Curve = Annotated[Path, typer.Argument(help="Curve file.", show_default=False)]
 
 
@@ -57,8 +60,8 @@ def turbo(
     seed: Annotated[int, typer.Option(help="Seed of bits and noise.")] = 0,
     gnuradio_python: _GnuRadioPython = "/usr/bin/python3",
     quick: Annotated[bool, typer.Option("--quick", help="Small blocks and little time: a test of the tool.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file.")] = None,
+    as_json: _Json = False,
+    out: _JsonFile = None,
 ) -> int:
     """Measure every turbo decoder that is here, and those of other programs.
 
@@ -66,9 +69,7 @@ def turbo(
     """
     from semcom_app.benchmarks.turbo import TurboBenchmark, run
     from semcom_app.benchmarks.turbo_table import print_benchmark
-    from semcom_app.images import write_bytes
     from semcom_app.progress import progress
-    from semcom_app.results import to_json
 
     given: dict[str, Any] = {"size": size, "largest_batch": blocks, "repeats": repeats, "row_seconds": seconds}
     if quick:
@@ -85,13 +86,7 @@ def turbo(
     )
     _check_place(out)
     result = run(settings, gnuradio_python, progress)
-    text = to_json(result)
-    if out is not None:
-        write_bytes(out, text.encode())
-    if as_json:
-        typer.echo(text, nl=False)
-    else:
-        print_benchmark(result)
+    _present(result, print_benchmark, as_json, out)
     return 0 if result["rows"] else 1
 
 
@@ -104,26 +99,18 @@ def waveform(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of bits and noise.")] = 0,
     gnuradio_python: _GnuRadioPython = "/usr/bin/python3",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file.")] = None,
+    as_json: _Json = False,
+    out: _JsonFile = None,
 ) -> int:
     """Measure searching for bursts and receiving them, on one core, and GNU Radio's own receive chain."""
     from semcom_app.benchmarks.waveform import WaveformBenchmark, run
     from semcom_app.benchmarks.waveform_table import print_benchmark
-    from semcom_app.images import write_bytes
     from semcom_app.progress import progress
-    from semcom_app.results import to_json
 
     settings = WaveformBenchmark(samples, repeats, tuple(sps) if sps else (2, 4, 8), seed)
     _check_place(out)
     result = run(settings, gnuradio_python, progress)
-    text = to_json(result)
-    if out is not None:
-        write_bytes(out, text.encode())
-    if as_json:
-        typer.echo(text, nl=False)
-    else:
-        print_benchmark(result)
+    _present(result, print_benchmark, as_json, out)
     return 0
 
 
@@ -135,26 +122,18 @@ def allocation(
     mu: Annotated[float, typer.Option(help="Bit error rate of the modified algorithms.")] = 0.05,
     repeats: Annotated[int, typer.Option(help="Timed calls per figure.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the importance maps.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file.")] = None,
+    as_json: _Json = False,
+    out: _JsonFile = None,
 ) -> int:
     """Measure the bit allocations: their speed, and how far each is from the optimum."""
     from semcom_app.benchmarks.allocation import AllocationBenchmark, methods, print_allocations, run
-    from semcom_app.images import write_bytes
     from semcom_app.progress import progress
-    from semcom_app.results import to_json
 
     settings = AllocationBenchmark(patches, images, bits, mmin, mu, repeats, seed)
     _check_place(out)
     with progress("measuring", len(methods(settings)), quiet=as_json) as advance:
         result = run(settings, advance)
-    text = to_json(result)
-    if out is not None:
-        write_bytes(out, text.encode())
-    if as_json:
-        typer.echo(text, nl=False)
-    else:
-        print_allocations(result)
+    _present(result, print_allocations, as_json, out)
     return 0
 
 
@@ -304,6 +283,20 @@ def _curve_text(curve: FerCurve, source: FrameSource) -> str:
     from semcom_app.benchmarks.fer import curve_text
 
     return curve_text("Frame and bit error rate of the LTE turbo code over BPSK/AWGN.", curve, source.size)
+
+
+def _present(result: dict[str, Any], show: Callable[[dict[str, Any]], None], as_json: bool, out: Path | None) -> None:
+    """Write a benchmark's result to `out`, if there is one, and print it as JSON or as `show` does."""
+    from semcom_app.images import write_bytes
+    from semcom_app.results import to_json
+
+    text = to_json(result)
+    if out is not None:
+        write_bytes(out, text.encode())
+    if as_json:
+        typer.echo(text, nl=False)
+    else:
+        show(result)
 
 
 def _check_place(out: Path | None) -> None:

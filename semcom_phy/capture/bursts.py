@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from semcom_phy.channels.base import checked_number
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError, FormatError
 
 EXTENSION_NAME: Final = "semcom"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy.typing as npt
 
-from semcom_phy.channels.base import checked_number
+from semcom_phy.checks import checked_number
 
 # time.sleep refuses centuries.
 _LONGEST_SLEEP_S = 3600.0

@@ -30,7 +30,7 @@ from semcom_phy.capture.metadata import (
     parse_metadata,
 )
 from semcom_phy.capture.sample_formats import READABLE, SampleFormat, Samples, sample_format
-from semcom_phy.channels.base import checked_number
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError, FormatError, LinkError
 
 MAX_CHUNK = 1 << 24

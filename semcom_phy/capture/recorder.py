@@ -29,7 +29,7 @@ from semcom_phy.capture.metadata import (
 )
 from semcom_phy.capture.reader import ARCHIVE_SUFFIX, DATA_SUFFIX, META_SUFFIX
 from semcom_phy.capture.sample_formats import READABLE, WRITABLE, Samples, zero_non_finite
-from semcom_phy.channels.base import checked_number
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError, LinkError
 from semcom_phy.registry import nearest
 

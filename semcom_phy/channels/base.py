@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -12,8 +11,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError
-from semcom_phy.registry import Registry, nearest
+from semcom_phy.registry import Registry, build
 from semcom_phy.units import db_to_linear
 
 ComplexArray = npt.NDArray[np.complex128]
@@ -65,36 +65,12 @@ def make_channel(name: str, **parameters: Any) -> Channel:
     Raises ConfigurationError for an unknown name, an unknown or missing parameter (it names the
     nearest known one), or a value outside the allowed range (it states the range).
     """
-    channel = CHANNELS[name]
-    fields = dataclasses.fields(channel)  # type: ignore[arg-type]
-    known = [field.name for field in fields]
-    takes = f"It takes: {', '.join(known) or 'no parameters'}"
-    for parameter in parameters:
-        if parameter not in known:
-            raise ConfigurationError(
-                f"channel {name!r} has no parameter {parameter!r}.{nearest(parameter, known)} {takes}"
-            )
-    for field in fields:
-        if field.default is dataclasses.MISSING and field.name not in parameters:
-            raise ConfigurationError(f"channel {name!r} needs the parameter {field.name!r}. {takes}")
-    return channel(**parameters)
+    return build(CHANNELS, name, parameters)
 
 
 def describe_fields(channel: Any) -> dict[str, Any]:
     """Return the channel's name and its dataclass fields: the usual body of `Channel.describe`."""
     return {"channel": channel.name, **dataclasses.asdict(channel)}
-
-
-def checked_number(name: str, value: Any, low: float, high: float, unit: str = "") -> float:
-    """Return `value` as a float, or raise ConfigurationError unless it is a number in [low, high]."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    number = float(value) if is_number else math.nan
-    # NaN fails this comparison, too.
-    if not low <= number <= high:
-        raise ConfigurationError(
-            f"{name} must be a number from {low:g} to {high:g}{' ' * bool(unit)}{unit}, got {value!r}"
-        )
-    return number
 
 
 def checked_snr_db(value: Any) -> float:

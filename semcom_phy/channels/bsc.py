@@ -12,10 +12,10 @@ import numpy.typing as npt
 from semcom_phy.channels.base import (
     CHANNELS,
     ChannelOutput,
-    checked_number,
     checked_symbols,
     describe_fields,
 )
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError
 
 

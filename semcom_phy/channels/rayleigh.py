@@ -14,12 +14,12 @@ from semcom_phy.channels.base import (
     ChannelOutput,
     ComplexArray,
     add_noise,
-    checked_number,
     checked_snr_db,
     checked_symbols,
     describe_fields,
     noise_variance,
 )
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError
 
 MAX_SCATTERERS = 1024

@@ -78,7 +78,7 @@ def _linear_table(images: list[int]) -> npt.NDArray[np.uint32]:
 
 
 @cache
-def byte_table(crc: Crc) -> npt.NDArray[np.uint32]:
+def _byte_table(crc: Crc) -> npt.NDArray[np.uint32]:
     """Return the CRC of each single byte: (256,) uint32, D^(L-1) highest."""
     return _linear_table([_times_x(1, crc, crc.length + i) for i in range(8)])
 
@@ -92,8 +92,8 @@ def _shift_tables(crc: Crc, doublings: int) -> tuple[npt.NDArray[np.uint32], ...
 
 
 @cache
-def _octet_tables(crc: Crc) -> npt.NDArray[np.uint32]:
-    """CRC of each byte followed by 0 … 7 zero bytes: (8, 256), left-aligned in 32 bits."""
+def octet_tables(crc: Crc) -> npt.NDArray[np.uint32]:
+    """Return the CRC of each byte followed by 0 … 7 zero bytes: (8, 256) uint32, left-aligned in 32 bits."""
     tables = np.empty((8, 256), np.uint32)
     for zeros in range(8):
         first = _times_x(1, crc, crc.length + 8 * zeros)
@@ -107,7 +107,7 @@ def _prepend_zeros(values: npt.NDArray, count: int) -> npt.NDArray:
 
 def _merged_remainders(octets: Bits, crc: Crc) -> npt.NDArray[np.uint32]:
     """Remainders (B,) of messages (B, n) of whole bytes, n ≥ 1, in NumPy: all bytes at once."""
-    remainder = byte_table(crc)[octets]
+    remainder = _byte_table(crc)[octets]
     # Neighbouring segments merge pairwise: crc(left ‖ right) = crc(left) · D^|right| + crc(right).
     doublings = 0
     while remainder.shape[-1] > 1:
@@ -131,7 +131,7 @@ def _remainders(bits: Bits, crc: Crc) -> npt.NDArray[np.uint32]:
         remainders = _merged_remainders(octets, crc)
     else:
         remainders = np.empty(len(octets), np.uint32)
-        kernels.crc_registers(octets, _octet_tables(crc), remainders)
+        kernels.crc_registers(octets, octet_tables(crc), remainders)
         remainders >>= np.uint32(32 - crc.length)
     # The zeros that filled the last byte multiplied the message by D each; divide by D as often. A remainder
     # with a constant term becomes divisible by adding the generator, whose constant term is always 1.

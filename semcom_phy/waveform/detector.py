@@ -32,7 +32,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from semcom_phy.channels.base import checked_number
+from semcom_phy.checks import checked_number
 from semcom_phy.waveform.buffer import SampleBuffer
 from semcom_phy.waveform.dump import SignalDump
 from semcom_phy.waveform.kernels import kernels

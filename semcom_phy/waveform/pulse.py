@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcom_phy.channels.base import checked_number
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError
 
 FloatArray = npt.NDArray[np.float64]

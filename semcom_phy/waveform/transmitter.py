@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import upfirdn
 
-from semcom_phy.channels.base import checked_number
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.modulation import MODULATIONS
 from semcom_phy.waveform.burst_header import BurstHeader, encode_application_header, encode_burst_header

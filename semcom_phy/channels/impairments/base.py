@@ -18,10 +18,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from semcom_phy.channels.base import checked_number
 from semcom_phy.channels.impairments import kernels
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError
-from semcom_phy.registry import Registry, nearest
+from semcom_phy.registry import Registry, build, nearest
 
 Samples = npt.NDArray[np.complex64]
 
@@ -131,21 +131,7 @@ def make_impairment(name: str, **parameters: Any) -> Impairment:
 
     Raises ConfigurationError for an unknown name, an unknown or missing parameter, or a value out of range.
     """
-    kind = IMPAIRMENTS[name]
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    known = [field.name for field in fields]
-    for parameter in parameters:
-        if parameter not in known:
-            raise ConfigurationError(
-                f"impairment {name!r} has no parameter {parameter!r}.{nearest(parameter, known)} "
-                f"It takes: {', '.join(known)}"
-            )
-    for field in fields:
-        if field.default is dataclasses.MISSING and field.name not in parameters:
-            raise ConfigurationError(
-                f"impairment {name!r} needs the parameter {field.name!r}. It takes: {', '.join(known)}"
-            )
-    return kind(**parameters)
+    return build(IMPAIRMENTS, name, parameters)
 
 
 def amplitude(level_db: float) -> float:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcom_phy.channels.base import checked_number
 from semcom_phy.channels.impairments.additive_noise import AdditiveNoise
 from semcom_phy.channels.impairments.base import (
     BLOCK,
@@ -23,6 +22,7 @@ from semcom_phy.channels.impairments.base import (
     make_impairment,
 )
 from semcom_phy.channels.impairments.interference import Interferer
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError, LinkError
 
 ENDS = ("transmitter", "air", "receiver")

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from semcom_phy.channels.base import checked_number
 from semcom_phy.channels.impairments import kernels
 from semcom_phy.channels.impairments.base import (
     IMPAIRMENTS,
@@ -23,6 +22,7 @@ from semcom_phy.channels.impairments.base import (
 from semcom_phy.channels.impairments.fading import MAX_DOPPLER_HZ, FadingGain
 from semcom_phy.channels.impairments.fractional_delay import BEFORE, interpolation_taps
 from semcom_phy.channels.rayleigh import MAX_SCATTERERS
+from semcom_phy.checks import checked_number
 from semcom_phy.errors import ConfigurationError
 
 MAX_PATHS = 32

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from semcom_phy.coding.crc import Crc, byte_table
+from semcom_phy.coding.crc import Crc, octet_tables
 from semcom_phy.coding.decoders.interface import DecoderOutput, DecoderParams
 from semcom_phy.coding.decoders.numba_bcjr import kernels
 from semcom_phy.coding.decoders.numba_bcjr.arithmetic import ARITHMETICS_OF, Arithmetic, make_arithmetic
@@ -22,7 +22,7 @@ from semcom_phy.errors import ConfigurationError
 
 _CACHE_LINE = 64
 _LAYOUTS_KEPT = 8
-_NO_TABLE = np.zeros(256, np.uint32)
+_NO_TABLES = np.zeros((8, 256), np.uint32)
 
 
 def _aligned(count: int, dtype: Any) -> npt.NDArray:
@@ -138,9 +138,9 @@ def decode_batch(llrs: npt.NDArray, params: DecoderParams, arithmetic: Arithmeti
     soft = np.empty(batch * size if params.posterior else 0, np.float32)
     used = np.empty(batch, np.int32)
 
-    stop, table, length = kernels.NO_STOP, _NO_TABLE, 8
+    stop, tables = kernels.NO_STOP, _NO_TABLES
     if isinstance(params.early_stop, Crc):
-        stop, table, length = kernels.STOP_BY_CRC, byte_table(params.early_stop), params.early_stop.length
+        stop, tables = kernels.STOP_BY_CRC, octet_tables(params.early_stop)
     elif params.early_stop is not None:
         stop = kernels.STOP_BY_AGREEMENT
 
@@ -157,8 +157,7 @@ def decode_batch(llrs: npt.NDArray, params: DecoderParams, arithmetic: Arithmeti
                 lane_neighbours,
                 params.iterations,
                 stop,
-                table,
-                length,
+                tables,
                 *memory,
                 bits,
                 soft,

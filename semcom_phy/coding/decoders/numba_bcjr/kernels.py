@@ -51,6 +51,7 @@ from semcom_phy.coding.decoders.numba_bcjr.vectors import (
     store_decisions,
     store_llrs,
 )
+from semcom_phy.coding.kernels import crc_registers
 
 permute = permute_for(FEATURES)
 
@@ -466,24 +467,19 @@ def copy(target, source):
 
 
 @njit(**KERNEL)
-def crc_holds(bits, start, stop, table, length):
-    """Tell whether the bits of a block end with their CRC; (stop − start) is a multiple of 8."""
-    remainder = np.uint32(0)
-    shift = np.uint32(length - 8)
-    mask = np.uint32((1 << length) - 1)
-    for at in range(start, stop, 8):
-        octet = np.uint32(0)
+def crc_holds(bits, tables, octets, register):
+    """Tell whether the bits (K,) of a block, CRC and all, leave no remainder.
+
+    `tables` are those of `semcom_phy.coding.crc.octet_tables`; `octets` (1, K/8) uint8 and `register` (1,) uint32 are
+    overwritten.
+    """
+    for at in range(octets.shape[1]):
+        octet = 0
         for bit in range(8):
-            octet = octet << np.uint32(1) | np.uint32(bits[at + bit])
-        if at < stop - length:
-            index = (remainder >> shift ^ octet) & np.uint32(0xFF)
-            remainder = (remainder << np.uint32(8) ^ table[index]) & mask
-        else:
-            # What remains of the register must be what was received.
-            if (remainder >> shift & np.uint32(0xFF)) != octet:
-                return False
-            remainder = (remainder << np.uint32(8)) & mask
-    return True
+            octet = octet << 1 | bits[8 * at + bit]
+        octets[0, at] = octet
+    crc_registers(octets, tables, register)
+    return register[0] == 0
 
 
 @njit(**KERNEL)
@@ -497,8 +493,7 @@ def decode_tiles(
     neighbours,
     iterations,
     stop,
-    table,
-    length,
+    tables,
     work,
     first_seams,
     second_seams,
@@ -509,7 +504,7 @@ def decode_tiles(
     """Decode blocks `first` … `last` − 1 of the batch, as many at a time as share a vector.
 
     `llrs` flat float32 of (B, 3, K + 4); results go to `bits` (B·K,) uint8, `soft` (B·K,) float32 (empty: not wanted)
-    and `used` (B,) int32. `stop`: `NO_STOP`, `STOP_BY_CRC` (with its `table` and `length`) or `STOP_BY_AGREEMENT`.
+    and `used` (B,) int32. `stop`: `NO_STOP`, `STOP_BY_CRC` (with its `tables`) or `STOP_BY_AGREEMENT`.
     """
     lanes, size, shared = geometry.lanes, geometry.size, geometry.shared
     abreast = lanes // shared
@@ -517,6 +512,7 @@ def decode_tiles(
     starts = np.empty(lanes, np.int64)
     places = np.empty(lanes, np.int64)
     finished = np.empty(abreast, np.bool_)
+    octets, register = np.empty((1, size // 8), np.uint8), np.empty(1, np.uint32)
     tail, metrics = np.empty(12, np.float64), np.empty(STATES, np.float64)
     for tile in range(first, last, abreast):
         valid = min(abreast, last - tile)
@@ -558,7 +554,7 @@ def decode_tiles(
                 begin, end = number * size, (number + 1) * size
                 done = final
                 if stop == STOP_BY_CRC and not done:
-                    done = crc_holds(work.bits, begin, end, table, length)
+                    done = crc_holds(work.bits[begin:end], tables, octets, register)
                 elif stop == STOP_BY_AGREEMENT and not done and iteration > 1:
                     done = np.all(work.bits[begin:end] == work.previous[begin:end])
                 if done:
