@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_modules_named_in_the_pages_exist(page: Path) -> None:
     for name in re.findall(r"`((?:semcom_phy|semcom_app|tests|docs)/[\w/.-]+)`", page.read_text()):
         assert (ROOT / name).exists() or (ROOT / f"{name}.py").exists(), f"{page.name}: {name}"
+
+
+def test_tables_are_those_of_the_committed_results() -> None:
+    script = ROOT / "docs" / "make_bench_tables.py"
+    checked = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from importlib import metadata
@@ -14,7 +15,6 @@ from semcom_app.results import versions
 #: Instruction sets that make a difference to the decoders, as Linux names them; asimd is NEON of 64-bit ARM.
 INSTRUCTION_SETS: Final = ("sse4_1", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "neon", "asimd", "sve")
 _CPUINFO: Final = Path("/proc/cpuinfo")
-_PACKAGES: Final = ("numba", "scikit-commpy")
 
 
 def parse_cpuinfo(text: str) -> tuple[str, list[str]]:
@@ -44,11 +44,8 @@ def describe_machine() -> dict[str, Any]:
     except OSError:
         model, instruction_sets = "", []
     found = versions()
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        found["scikit-commpy"] = metadata.version("scikit-commpy")
     return {
         "cpu": model or platform.processor() or platform.machine(),
         "architecture": platform.machine(),

@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Measure decoders, receivers and bit allocations.", no_args_is_help=True)
     group.command("turbo")(turbo)
     group.command("waveform")(waveform)
+    group.command("impairments")(impairments)
     group.command("allocation")(allocation)
     group.command("fer")(fer)
     group.command("fer-compare")(fer_compare)
@@ -111,6 +112,25 @@ def waveform(
     _check_place(out)
     result = run(settings, gnuradio_python, progress)
     _present(result, print_benchmark, as_json, out)
+    return 0
+
+
+def impairments(
+    samples: Annotated[int, typer.Option(help="Samples of a timed call.")] = 2_000_000,
+    repeats: Annotated[int, typer.Option(help="Timed calls per figure.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of samples and impairments.")] = 0,
+    as_json: _Json = False,
+    out: _JsonFile = None,
+) -> int:
+    """Measure each impairment of sample streams on one core."""
+    from semcom_app.benchmarks.impairments import CASES, ImpairmentBenchmark, print_impairments, run
+    from semcom_app.progress import progress
+
+    settings = ImpairmentBenchmark(samples, repeats, seed)
+    _check_place(out)
+    with progress("measuring", len(CASES), quiet=as_json) as advance:
+        result = run(settings, advance)
+    _present(result, print_impairments, as_json, out)
     return 0
 
 

@@ -246,3 +246,22 @@ def test_rates() -> None:
     for text in ("", "a", "1/0", "1/2/3", "9" * 50, "1e999999999", "nan", "-1/2", "2"):
         with pytest.raises(ConfigurationError, match="--rate"):
             parse_rate(text)
+
+
+# --- impairments -----------------------------------------------------------------------------------
+
+
+def test_speed_of_the_impairments(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "impairments.json"
+    assert run(["bench", "impairments", "--samples", "65536", "--repeats", "1", "--json", "--out", str(out)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert json.loads(out.read_text()) == result
+    assert {row["impairment"] for row in result["rows"]} >= {"nothing", "cfo=5000", "cheap-sdr"}
+    assert all(0 < row["msample_s_min"] <= row["msample_s"] <= row["msample_s_max"] for row in result["rows"])
+
+
+def test_the_impairments_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "impairments", "--samples", "65536", "--repeats", "1"]) == 0
+    assert "cheap-sdr" in capsys.readouterr().out
+    assert run(["bench", "impairments", "--samples", "1"]) == 2
+    assert "samples must be" in capsys.readouterr().err

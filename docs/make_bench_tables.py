@@ -1,0 +1,114 @@
+"""Put the committed benchmark results into the documentation: `python docs/make_bench_tables.py [--check]`.
+
+Each table stands between ``<!-- bench NAME -->`` and ``<!-- end -->`` and is made of docs/figures/bench_NAME.json,
+which `semcom bench NAME --out docs/figures/bench_NAME.json` writes. With --check nothing is written; exit code 1 if a
+table is not what its JSON says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from semcom_app.images import write_bytes
+
+HERE: Final = Path(__file__).parent
+FIGURES: Final = HERE / "figures"
+_TABLE: Final = re.compile(r"<!-- bench (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+Result = Mapping[str, Any]
+
+
+def number(value: float | None) -> str:
+    """Three figures, a dash for what was not measured."""
+    if value is None:
+        return "–"
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def markdown(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    head = list(columns)
+    lines = [head, ["---"] * len(head), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def rates(row: Mapping[str, Any]) -> list[str]:
+    """Median, slowest and fastest rate."""
+    return [number(row[f"msample_s{end}"]) for end in ("", "_min", "_max")]
+
+
+def turbo(result: Result) -> str:
+    """Speed of the decoders, Mbit/s, whole path."""
+    columns = ("decoder", "algorithm", "numbers", "one core", "all cores", "alone", "one block, ms", "× exact NumPy")
+    level = result["rows"][0]["points"][0]["ebn0_db"]
+    rows = []
+    for row in result["rows"]:
+        point = row["points"][0]
+        figures = ("mbit_s", "mbit_s_all_cores", "decoder_mbit_s", "latency_ms", "speed_vs_reference")
+        rows.append(
+            (
+                row["backend"],
+                row["algorithm"],
+                row["arithmetic"],
+                *(number(row.get(figure)) for figure in figures),
+                f"{point['ber']:.1e} ({point['frame_errors']} of {point['frames']})",
+            )
+        )
+    return markdown((*columns, f"BER at {level:g} dB (frames lost)"), rows)
+
+
+def waveform(result: Result) -> str:
+    """Speed of the receiver, Msample/s."""
+    rows = ((row["what"], row["program"], str(row["sps"]), *rates(row)) for row in result["rows"])
+    return markdown(("what", "program", "samples per symbol", "Msample/s", "from", "to"), rows)
+
+
+def impairments(result: Result) -> str:
+    """Speed of the impairments, Msample/s."""
+    rows = ((f"`{row['impairment']}`", *rates(row)) for row in result["rows"])
+    return markdown(("impairment", "Msample/s", "from", "to"), rows)
+
+
+TABLES: Final[dict[str, Callable[[Result], str]]] = {
+    "turbo": turbo,
+    "waveform": waveform,
+    "impairments": impairments,
+}
+
+
+def filled(text: str, name: str) -> str:
+    """The text of the page `name` with its tables made anew."""
+
+    def table(found: re.Match[str]) -> str:
+        if found[1] not in TABLES:
+            raise SystemExit(f"{name}: there is no table {found[1]!r}; known: {', '.join(TABLES)}")
+        result = json.loads((FIGURES / f"bench_{found[1]}.json").read_text())
+        return f"<!-- bench {found[1]} -->\n{TABLES[found[1]](result)}\n<!-- end -->"
+
+    return _TABLE.sub(table, text)
+
+
+def main(arguments: list[str]) -> int:
+    """Fill in or check all pages."""
+    stale = []
+    for page in sorted(HERE.glob("*.md")):
+        text = page.read_text()
+        new = filled(text, page.name)
+        if new == text:
+            continue
+        stale.append(page.name)
+        if "--check" not in arguments:
+            write_bytes(page, new.encode())
+    if stale:
+        print(f"{'not up to date' if '--check' in arguments else 'written'}: {', '.join(stale)}")
+    return int(bool(stale) and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
