@@ -40,6 +40,8 @@ MAX_RATE: Final = 0.95
 MIN_RATE_CODE: Final = round(MIN_RATE * RATE_UNIT)
 MAX_RATE_CODE: Final = round(MAX_RATE * RATE_UNIT)
 MAX_BITS_PER_SYMBOL: Final = 16
+#: Channel codes of a payload by name, and the numbers by which headers name them.
+FEC_CODES: Final = {"none": 0, "turbo": 1}
 #: |LLR| at which a bit counts as undecided: what rounding may make of 0.
 UNDECIDED: Final = 1e-3
 

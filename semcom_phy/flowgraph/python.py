@@ -21,6 +21,8 @@ VARIABLE: Final = "SEMCOM_GNURADIO_PYTHON"
 ENVIRONMENT: Final = ".venv-gr"
 INSTALL: Final = "make gnuradio"
 _ROOT: Final = Path(__file__).resolve().parents[2]
+#: Descriptions of the project's blocks for GNU Radio Companion.
+BLOCKS: Final = _ROOT / "semcom_phy" / "gr" / "grc"
 _SYSTEM: Final = Path("/usr/bin/python3")
 _QUESTION: Final = "from gnuradio import gr; print(gr.version())"
 
@@ -34,12 +36,22 @@ class GnuRadio:
 
 
 def environment() -> dict[str, str]:
-    """Environment of a process that runs GNU Radio: this package on its path, one BLAS thread.
+    """Environment of a process that runs GNU Radio: this package and its blocks on the paths, one BLAS thread.
 
     The receiver's matrices are small, and BLAS threads that wait for each other slow it up to twenty times.
     """
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": _before(str(_ROOT), "PYTHONPATH"),
+        "GRC_BLOCKS_PATH": _before(str(BLOCKS), "GRC_BLOCKS_PATH"),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def _before(entry: str, variable: str) -> str:
+    """The search path in `variable` with `entry` in front."""
+    entries = os.environ.get(variable, "").split(os.pathsep)
+    return os.pathsep.join([entry, *(other for other in entries if other and other != entry)])
 
 
 @cache

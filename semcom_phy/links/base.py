@@ -6,7 +6,8 @@ recorded capture; everything below (coding, modulation, channel, radio) is the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -103,7 +104,7 @@ class Reception:
 
 
 class Link(Protocol):
-    """Carries frames. Implementations are registered in `LINKS`."""
+    """Carries frames. Implementations are registered in `LINKS`; one that has a method `close` wants it called."""
 
     def send(self, frames: Sequence[Frame]) -> Reception:
         """Send the frames and return what arrived, one `ReceivedFrame` per frame, in order."""
@@ -113,6 +114,17 @@ class Link(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Configuration for result.json: link, channel, fec … with units in the key names."""
+
+
+@contextmanager
+def opened(link: Link) -> Iterator[Link]:
+    """Context that closes a link which holds a process or sockets, by its method `close`; others need none."""
+    try:
+        yield link
+    finally:
+        close = getattr(link, "close", None)
+        if close is not None:
+            close()
 
 
 LINKS: Registry[Any] = Registry("link")

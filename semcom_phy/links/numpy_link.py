@@ -6,7 +6,6 @@ and nothing of what was sent; error counts are added outside it, where the truth
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,17 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from semcom_phy.channels import Channel, ChannelOutput
-from semcom_phy.coding import crc
 from semcom_phy.coding.rate_matching import REDUNDANCY_VERSIONS
-from semcom_phy.coding.transport import TurboCode
+from semcom_phy.coding.transport import FEC_CODES, TurboCode
 from semcom_phy.errors import ConfigurationError
-from semcom_phy.interleaving import deinterleave, interleave, permutation
 from semcom_phy.links import framing
 from semcom_phy.links.base import LINKS, Frame, LinkStats, ReceivedFrame, Reception
+from semcom_phy.links.payload_coding import decode_payload, encode_payload, payload_coded_length
 from semcom_phy.modulation import MODULATIONS, hard_decisions
 from semcom_phy.registry import nearest
 
-INTERLEAVER_SEED = 36212  # both ends derive the same permutation from it and the payload's length
 _MODULATION = MODULATIONS["bpsk"]
 
 
@@ -49,8 +46,8 @@ class NumpyLinkConfig:
     redundancy_version: int = 0
 
     def __post_init__(self) -> None:
-        if self.fec not in framing.FEC_CODES:
-            known = list(framing.FEC_CODES)
+        if self.fec not in FEC_CODES:
+            known = list(FEC_CODES)
             raise ConfigurationError(f"unknown fec {self.fec!r}.{nearest(self.fec, known)} Known: {', '.join(known)}")
         if self.fec != "turbo" and self.turbo.rate is not None:
             raise ConfigurationError(f"a code rate is for fec 'turbo', not for {self.fec!r}; leave it out")
@@ -63,41 +60,12 @@ class NumpyLinkConfig:
             raise ConfigurationError(f"seed must be from 0 to 2^64 - 1, not {self.seed}")
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    bits: npt.NDArray[np.uint8]
-    llrs: npt.NDArray[np.float32]
-    block_ok: npt.NDArray[np.bool_]
-
-
-def _payload_coded_length(fec: str, payload_bits: int, turbo: TurboCode) -> int:
-    return turbo.coded_length(payload_bits) if fec == "turbo" else payload_bits + crc.CRC24A.length
-
-
-def _encode_payload(payload: npt.NDArray[np.uint8], config: NumpyLinkConfig) -> npt.NDArray[np.uint8]:
-    if config.fec == "turbo":
-        return config.turbo.encode(payload, config.redundancy_version)
-    return crc.attach(payload, crc.CRC24A)
-
-
-def _decode_payload(llrs: npt.NDArray[np.float32], signalling: framing.Signalling, turbo: TurboCode) -> _Decoded:
-    payload_bits = signalling.payload_bits
-    if signalling.fec == "turbo":
-        output = turbo.decode(llrs, payload_bits, signalling.redundancy_version)
-        return _Decoded(output.bits, output.llrs, output.block_ok)
-    bits = hard_decisions(llrs)
-    return _Decoded(bits[:payload_bits], llrs[:payload_bits], np.array([bool(crc.check(bits, crc.CRC24A))]))
-
-
 def build_frame(frame: Frame, config: NumpyLinkConfig) -> npt.NDArray[np.uint8]:
     """Coded bits of a whole frame, one per BPSK symbol, in the order in which they are sent.
 
     Raises ConfigurationError for an empty or too large header or payload, or a payload too short for the rate.
     """
-    if not 0 < len(frame.header) <= framing.MAX_HEADER_BYTES:
-        raise ConfigurationError(f"a frame header has 1 to {framing.MAX_HEADER_BYTES} bytes")
-    if not 0 < frame.payload.size <= framing.MAX_PAYLOAD_BITS:
-        raise ConfigurationError(f"a frame payload has 1 to {framing.MAX_PAYLOAD_BITS} bits")
+    coded_payload = encode_payload(frame.payload, config.fec, config.turbo, config.redundancy_version)
     signalling = framing.Signalling(
         config.fec,
         config.interleave,
@@ -106,28 +74,7 @@ def build_frame(frame: Frame, config: NumpyLinkConfig) -> npt.NDArray[np.uint8]:
         config.turbo.rate_code,
         config.redundancy_version,
     )
-    coded_payload = _encode_payload(frame.payload, config)
-    if config.interleave:
-        coded_payload = interleave(coded_payload, permutation(coded_payload.size, INTERLEAVER_SEED))
-    coded_header = framing.encode_header_bytes(frame.header)
-    total = framing.SIGNALLING_SYMBOLS + coded_header.size + coded_payload.size
-    layout = framing.frame_layout(total, len(frame.header))
-    coded = np.empty(total, np.uint8)
-    coded[layout.signalling] = framing.encode_signalling(signalling)
-    coded[layout.header] = coded_header
-    coded[layout.payload] = coded_payload
-    return coded
-
-
-def _measured_esn0_db(
-    output: ChannelOutput, positions: npt.NDArray[np.int64], coded: npt.NDArray[np.uint8]
-) -> float | None:
-    """Es/N0 over symbols that are known to the receiver: those of the header it has decoded."""
-    gain = np.broadcast_to(np.asarray(output.gain), output.received.shape)
-    expected = gain[positions] * _MODULATION.modulate(coded)
-    noise = float(np.mean(np.abs(output.received[positions] - expected) ** 2))
-    signal = float(np.mean(np.abs(expected) ** 2))
-    return 10.0 * math.log10(signal / noise) if noise > 0.0 and signal > 0.0 else None
+    return framing.assemble_frame(signalling, frame.header, coded_payload)
 
 
 def receive_frame(output: ChannelOutput, turbo: TurboCode) -> ReceivedFrame:
@@ -137,39 +84,24 @@ def receive_frame(output: ChannelOutput, turbo: TurboCode) -> ReceivedFrame:
     signalling or header cannot be read, or whose sizes contradict the number of symbols that arrived, is
     returned as lost.
     """
-    total = output.received.size
-    lost = ReceivedFrame.lost(LinkStats(frames_lost=1))
-    if total < framing.SIGNALLING_SYMBOLS:
-        return lost
-    llrs = _MODULATION.demap(output.received, output.gain, output.noise_variance)
-    signalling = framing.decode_signalling(llrs[framing.signalling_positions(total)])
-    if signalling is None:
-        return lost
-    turbo = turbo.with_rate_code(signalling.rate_code)
-    try:
-        payload_symbols = _payload_coded_length(signalling.fec, signalling.payload_bits, turbo)
-    except ConfigurationError:  # a rate that so short a payload cannot have
-        return lost
-    header_symbols = framing.header_symbols(signalling.header_bytes)
-    if framing.SIGNALLING_SYMBOLS + header_symbols + payload_symbols != total:
-        return lost
-    layout = framing.frame_layout(total, signalling.header_bytes)
-    header = framing.decode_header_bytes(llrs[layout.header], signalling.header_bytes)
-    if header is None:
-        return lost
-    payload_llrs = llrs[layout.payload]
-    if signalling.interleaved:
-        payload_llrs = deinterleave(payload_llrs, permutation(payload_llrs.size, INTERLEAVER_SEED))
-    decoded = _decode_payload(payload_llrs, signalling, turbo)
-    known_positions = np.concatenate([layout.signalling, layout.header])
-    known_bits = np.concatenate([framing.encode_signalling(signalling), framing.encode_header_bytes(header)])
+    parts = framing.disassemble_frame(_MODULATION.demap(output.received, output.gain, output.noise_variance))
+    if parts is None:
+        return ReceivedFrame.lost(LinkStats(frames_lost=1))
+    signalling = parts.signalling
+    decoded = decode_payload(
+        parts.payload_llrs,
+        signalling.payload_bits,
+        signalling.fec,
+        turbo.with_rate_code(signalling.rate_code),
+        signalling.redundancy_version,
+    )
     stats = LinkStats(
         frames_received=1,
-        esn0_measured_db=_measured_esn0_db(output, known_positions, known_bits),
+        esn0_measured_db=framing.measured_esn0_db(output.received, output.gain, parts, _MODULATION),
         blocks=decoded.block_ok.size,
         blocks_failed=int(np.count_nonzero(~decoded.block_ok)),
     )
-    return ReceivedFrame(header, decoded.bits, decoded.llrs, decoded.block_ok, stats)
+    return ReceivedFrame(parts.header, decoded.bits, decoded.llrs, decoded.block_ok, stats)
 
 
 @LINKS.register("numpy")
@@ -182,7 +114,7 @@ class NumpyLink:
 
     def code_rate(self, payload_bits: int) -> float:
         """See `Link.code_rate`."""
-        return payload_bits / _payload_coded_length(self.config.fec, payload_bits, self.config.turbo)
+        return payload_bits / payload_coded_length(payload_bits, self.config.fec, self.config.turbo)
 
     def describe(self) -> dict[str, Any]:
         """See `Link.describe`."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcom_phy.coding.header import decode_header, encode_header, header_coded_length
+from semcom_phy.coding.transport import FEC_CODES
 from semcom_phy.errors import ConfigurationError, FormatError
 from semcom_phy.modulation import MODULATIONS, Modulation
 
@@ -20,7 +21,6 @@ Bits = npt.NDArray[np.uint8]
 
 BURST_VERSION: Final = 1
 HEADER_REPETITION: Final = 2
-FEC_CODES: Final = {"none": 0, "turbo": 1}
 MODULATION_CODES: Final = {"bpsk": 0, "qpsk": 1, "16qam": 2}
 MAX_APPLICATION_HEADER_BYTES: Final = 4096
 MAX_PASSES: Final = 8

@@ -115,7 +115,8 @@ def estimate_channel(
     energy = float(np.sum(np.abs(received - design @ gains) ** 2))
     noise = energy / (rows.size - freedom)
 
-    alone = design[:, PATH_REACH]
+    # Contiguous: OpenBLAS 0.3.21, which Debian 12 ships, reads out of bounds in products of strided complex vectors.
+    alone = np.ascontiguousarray(design[:, PATH_REACH])
     single = received - alone * (np.vdot(alone, received) / max(float(np.sum(np.abs(alone) ** 2)), 1e-300))
     explained = float(np.sum(np.abs(single) ** 2)) - energy
     # Noise behind the matched filter fills the same part of the band: there it is twice as dense.

@@ -1,0 +1,123 @@
+"""A flowgraph that answers: one that is started here, or one that somebody else has started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Self
+
+from semcom_phy.errors import ConfigurationError, LinkError
+from semcom_phy.flowgraph.process import FlowgraphProcess
+from semcom_phy.zmq import ApplicationEnd, LinkAddresses, Pdu, Verdict
+from semcom_phy.zmq.addresses import checked_address
+from semcom_phy.zmq.watchdog import Peer
+
+#: How long a flowgraph may take to start: Python, GNU Radio, compiled loops that are not on disk yet.
+READY_TIMEOUT_S: Final = 60.0
+
+#: Starts the flowgraph's process, given the addresses that it is to connect to.
+Launcher = Callable[[LinkAddresses], FlowgraphProcess]
+
+
+def attach_addresses(first: str) -> LinkAddresses:
+    """The four addresses at which a flowgraph that somebody starts is waited for: `first` and the three ports above.
+
+    `first`: ``tcp://127.0.0.1:PORT``, PORT from 1 to 65532. Raises ConfigurationError for every other address.
+    """
+    address = checked_address(first, bind=True).endpoint
+    host, _, port = address.rpartition(":")
+    if not host.startswith("tcp://") or not port.isdecimal() or int(port) + 3 > 65535:
+        raise ConfigurationError(
+            f"{first!r} is no place to attach a flowgraph to; give the first of four ports, such as "
+            "tcp://127.0.0.1:52001"
+        )
+    return LinkAddresses(*(f"{host}:{int(port) + offset}" for offset in range(4)))
+
+
+class FlowgraphConnection:
+    """The addresses are bound, the flowgraph is running and has answered.
+
+    `name`: what to call it in messages. `launch`: starts it; None waits for one that somebody else starts, at
+    `addresses`. `timeout_s`: how long it may take. `on_waiting`: called with the addresses when they are bound. Use it
+    as a context manager, or call `close`, which ends the flowgraph if it was started here.
+
+    Raises LinkError if it does not answer in time or ends, or an address is taken.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        launch: Launcher | None,
+        *,
+        addresses: LinkAddresses | None = None,
+        timeout_s: float = READY_TIMEOUT_S,
+        on_waiting: Callable[[LinkAddresses], None] = lambda addresses: None,
+    ) -> None:
+        self.name = name
+        self.process: FlowgraphProcess | None = None
+        self._end = ApplicationEnd(addresses)
+        try:
+            if launch is not None:
+                self.process = launch(self._end.addresses)
+            on_waiting(self._end.addresses)
+            self.peer: Peer = self._wait_ready(timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_ready(self, timeout_s: float) -> Peer:
+        try:
+            return self._end.wait_ready(timeout_s, pid=None if self.process is None else self.process.pid)
+        except LinkError as error:
+            if self.process is None:
+                raise
+            reason = f"did not answer within {timeout_s:g} s" if self.process.running else str(self.process.ended)
+            raise LinkError(f"flowgraph {self.name} did not start: it {reason}{self.process.last_words()}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the addresses, and end the flowgraph if it was started here."""
+        try:
+            self._end.close()
+        finally:
+            if self.process is not None:
+                self.process.stop()
+
+    def send(self, pdu: Pdu, timeout_s: float) -> None:
+        """Send a PDU; raises LinkError if the flowgraph has failed, or takes nothing in time."""
+        self._end.send(pdu, timeout_s)
+
+    def receive(self, timeout_s: float) -> Pdu:
+        """Return the next PDU; raises LinkError if the flowgraph has failed, or none comes in time."""
+        return self._end.receive(timeout_s)
+
+    def drain(self) -> Iterator[Pdu]:
+        """The PDUs that have arrived already, also from a flowgraph that has failed since."""
+        self._end.receiver.attend_while_waiting()
+        while (pdu := self._end.receiver.receive_nowait()) is not None:
+            yield pdu
+
+    def failure(self) -> str | None:
+        """What has befallen the flowgraph, in a few words; None if it is well."""
+        watchdog = self._end.watchdog
+        if watchdog is None or watchdog.verdict is Verdict.ALIVE:
+            return None
+        if self.process is not None and self.process.ended is not None:
+            return f"it {self.process.ended}{self.process.last_words()}"
+        if self.process is not None and watchdog.verdict is Verdict.NOT_ANSWERING:
+            return watchdog.verdict.value
+        try:
+            watchdog.attend()
+        except LinkError as error:
+            return str(error)
+        return watchdog.verdict.value
+
+    @property
+    def messages_not_understood(self) -> int:
+        """Messages that came on the data channel and were no PDUs of this session."""
+        stats = self._end.receiver.stats
+        return stats.malformed + stats.foreign + stats.unnumbered

@@ -1,0 +1,159 @@
+"""Checks of the native blocks, run under GNU Radio's Python: `native.py NAME…` prints the names of those that hold."""
+# mypy: disable-error-code="import-not-found, import-untyped"
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import numpy as np
+import pmt
+from gnuradio import blocks, gr, trellis
+
+from semcom_phy.coding import crc
+from semcom_phy.coding.turbo import encode
+from semcom_phy.errors import ConfigurationError
+from semcom_phy.gr import native_frames, native_tables
+from semcom_phy.gr.messages import message_from_pdu
+from semcom_phy.gr.native_frames import LLR_BAD, LLR_GOOD, NativeBlocks, NativeFrames
+from semcom_phy.zmq import Pdu
+from semcom_phy.zmq.pmt import UInt64
+
+HEADER = np.frombuffer(b"header", np.uint8)
+
+
+def collected(block):
+    """What the block publishes from now on, as a list of (port, PDU)."""
+    out = []
+    block.publish = lambda port, pdu: out.append((port, pdu))
+    return out
+
+
+def frame(number, bits, **metadata):
+    return message_from_pdu(Pdu({"frame": UInt64(number), **metadata}, np.asarray(bits, np.uint8)))
+
+
+def items(values, dtype=np.float32):
+    return message_from_pdu(Pdu({"pdu_num": 1, "rx_time": (UInt64(0), 0.5)}, np.asarray(values, dtype)))
+
+
+def trellis_encoder_is_ours():
+    """GNU Radio's encoder with our tables gives the first K columns of ours."""
+    for size in (40, 1056, 6144):
+        bits = np.random.default_rng(size).integers(0, 2, (3, size), dtype=np.uint8)
+        graph = gr.top_block()
+        source = blocks.vector_source_b(bits.ravel().tolist())
+        first, second = native_tables.first_fsm(), native_tables.second_fsm()
+        encoder = trellis.pccc_encoder_bb(first, 0, second, 0, native_tables.interleaver(size), size)
+        sink = blocks.vector_sink_b()
+        graph.connect(source, encoder, sink)
+        graph.run()
+        symbols = np.array(native_tables.SYMBOLS).reshape(8, 3)[np.array(sink.data())]
+        ours = 2.0 * encode(bits)[:, :, :size].transpose(0, 2, 1).reshape(-1, 3) - 1.0
+        assert np.array_equal(symbols, ours), size
+
+
+def one_frame_at_a_time():
+    block = NativeFrames(7.0)
+    out = collected(block)
+    block.handle_frame(frame(1, np.ones(20), mine="kept"))
+    block.handle_frame(frame(2, np.ones(5)))
+    assert [(port, pdu.vector.size) for port, pdu in out] == [("to_stream", 32)]
+    assert not out[0][1].metadata
+    assert out[0][1].vector.tolist() == [1] * 20 + [0] * 12
+    block.handle_items(items(np.arange(30)))
+    assert len(out) == 1
+    block.handle_items(items([30]))
+    ((_, first), (port, second)) = out[1:]
+    assert first.metadata["frame"] == 1
+    assert first.metadata["mine"] == "kept"
+    assert first.metadata["esn0_db"] == 7.0
+    assert first.vector.dtype == np.float32
+    assert first.vector.tolist() == list(range(20))
+    assert (port, second.vector.size) == ("to_stream", 16)
+
+
+def lengths_fill_vectors():
+    for size in (1, 15, 16, 17, 1000):
+        block = NativeFrames()
+        out = collected(block)
+        block.handle_frame(frame(0, np.ones(size)))
+        sent = out[0][1].vector.size
+        assert sent % 16 == 0
+        assert sent > size
+        block.handle_items(items(np.ones(sent - 1)))
+        assert out[1][1].vector.size == size
+        assert "esn0_db" not in out[1][1].metadata
+
+
+def junk_is_counted_and_lost_frames_pass():
+    block = NativeFrames()
+    out = collected(block)
+    block.handle_items(items([1.0]))  # belongs to no frame
+    block.handle_frame(pmt.intern("junk"))
+    block.handle_frame(message_from_pdu(Pdu({}, np.ones(4, np.uint8))))  # no number
+    assert (block.failed, out) == (3, [])
+    block.handle_frame(frame(5, [2, 0]))  # no bits
+    block.handle_frame(frame(6, []))
+    assert [(port, pdu.metadata["frame"], pdu.vector.size) for port, pdu in out] == [
+        ("received", 5, 0),
+        ("received", 6, 0),
+    ]
+    block.handle_frame(frame(7, [1]))
+    block.handle_items(items(np.ones(99)))  # more than was sent
+    assert out[-1][0] == "received"
+    assert out[-1][1].vector.size == 0
+    block.handle_frame(frame(8, [1]))  # and goes on
+    assert out[-1][0] == "to_stream"
+
+
+def too_many_wait():
+    before, native_frames.MAX_WAITING = native_frames.MAX_WAITING, 2
+    block = NativeFrames()
+    out = collected(block)
+    for number in range(4):
+        block.handle_frame(frame(number, [1]))
+    native_frames.MAX_WAITING = before
+    assert [pdu.metadata.get("frame") for port, pdu in out if port == "received"] == [3]
+
+
+def code_blocks():
+    block = NativeBlocks(40, -1.0)
+    out = collected(block)
+    payload = np.random.default_rng(1).integers(0, 2, 50, dtype=np.uint8)
+    block.handle_frame(frame(3, payload, header=HEADER))
+    stream = out[0][1].vector
+    blocks_sent = stream.reshape(-1, 40)
+    assert len(blocks_sent) == 4  # 50 bits in pieces of 16, and their number even: 160 is a multiple of 16
+    assert crc.check(blocks_sent, crc.CRC24A).all()
+    assert blocks_sent[:, :16].ravel()[:50].tolist() == payload.tolist()
+    damaged = stream.copy()
+    damaged[40] ^= 1  # in the second block
+    block.handle_items(items(damaged.astype(np.int8), np.int8))
+    received = out[1][1]
+    assert received.metadata["block_ok"].tolist() == [1, 0, 1, 1]
+    assert received.metadata["header"].tolist() == HEADER.tolist()
+    assert received.vector.size == 50
+    magnitudes = np.abs(received.vector)
+    assert (magnitudes[:16] == LLR_GOOD).all()
+    assert (magnitudes[16:32] == LLR_BAD).all()
+    wrong = np.flatnonzero((received.vector > 0) != payload)
+    assert wrong.tolist() == [16]
+
+
+def block_sizes_of_the_standard_only():
+    for size in (0, 41, 6145):
+        try:
+            NativeBlocks(size)
+        except ConfigurationError:
+            continue
+        raise AssertionError(size)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        try:
+            globals()[name]()
+            print(name)
+        except Exception:
+            traceback.print_exc()

@@ -1,0 +1,107 @@
+"""Flowgraphs of GNU Radio's own blocks: the blocks at their edges, and error rates against theory and our decoder."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import erfc
+
+from semcom_phy.coding.decoders import DecoderParams, decode
+from semcom_phy.coding.turbo import encode
+from semcom_phy.flowgraph import catalogue
+from semcom_phy.flowgraph.launch import ParameterValue, launcher
+from semcom_phy.flowgraph.python import GnuRadio, environment
+from semcom_phy.links.base import Frame, Reception
+from semcom_phy.links.gnuradio_link import GnuRadioLink, GnuRadioLinkConfig
+
+SCRIPT = Path(__file__).parent / "scripts" / "native.py"
+CHECKS = re.findall(r"^def ((?!collected|frame\b|items)\w+)\(", SCRIPT.read_text(), re.M)
+
+
+def test_there_are_checks() -> None:
+    assert len(CHECKS) == 7
+
+
+@pytest.fixture(scope="module")
+def checked(gnuradio: GnuRadio) -> subprocess.CompletedProcess[str]:
+    """All checks in one process: starting GNU Radio takes longer than they do."""
+    command = [gnuradio.python, SCRIPT, *CHECKS]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_blocks(check: str, checked: subprocess.CompletedProcess[str]) -> None:
+    assert check in checked.stdout.split(), checked.stderr
+
+
+def send(name: str, frames: list[Frame], **parameters: ParameterValue) -> Reception:
+    """The frames through a native flowgraph."""
+    with GnuRadioLink(GnuRadioLinkConfig(name, launcher(catalogue.find(name), parameters))) as link:
+        return link.send(frames)
+
+
+def payloads(sizes: list[int], seed: int) -> list[Frame]:
+    rng = np.random.default_rng(seed)
+    return [Frame(b"header", rng.integers(0, 2, size, dtype=np.uint8)) for size in sizes]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gnuradio")
+def test_bit_errors_of_native_bpsk_are_those_of_theory() -> None:
+    frames = payloads([1, 16, 1000, 4072, *[40_000] * 10], seed=1)
+    stats = send("native_bpsk", frames, snr_db=2.0, seed=3).stats
+    assert stats.frames_received == len(frames)
+    assert stats.esn0_db == 2.0
+    expected = 0.5 * erfc(np.sqrt(10**0.2))  # 0.0375
+    deviation = np.sqrt(expected * (1 - expected) * stats.raw_bits)
+    assert abs(stats.raw_errors - expected * stats.raw_bits) < 4 * deviation
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gnuradio")
+def test_llrs_of_native_bpsk_are_to_scale_and_follow_the_seed() -> None:
+    frames = payloads([20_000], seed=2)
+    first, again, other = (send("native_bpsk", frames, snr_db=3.0, seed=seed).frames[0] for seed in (1, 1, 2))
+    assert np.array_equal(first.payload_llrs, again.payload_llrs)
+    assert not np.array_equal(first.payload_llrs, other.payload_llrs)
+    # LLRs of BPSK over AWGN are Gaussian of mean 4 Es/N0 and twice that variance.
+    signed = first.payload_llrs * (2.0 * frames[0].payload - 1.0)
+    mean = 4 * 10**0.3
+    assert np.mean(signed) == pytest.approx(mean, rel=0.02)
+    assert np.var(signed) == pytest.approx(2 * mean, rel=0.04)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gnuradio")
+@pytest.mark.parametrize("block_bits", [40, 1056])
+def test_native_turbo_delivers_payloads_of_all_lengths(block_bits: int) -> None:
+    piece = block_bits - 24
+    frames = payloads([1, piece - 1, piece, piece + 1, 5 * piece + 3], seed=4)
+    received = send("native_turbo", frames, snr_db=8.0, block_bits=block_bits).frames
+    for frame, back in zip(frames, received, strict=True):
+        assert back.header == frame.header
+        assert np.array_equal(back.payload_bits, frame.payload)
+        assert back.block_ok.tolist() == [True] * -(-frame.payload.size // piece)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gnuradio")
+def test_native_turbo_errs_as_often_as_our_decoder_without_tail() -> None:
+    size, blocks, snr_db, iterations = 512, 150, -4.5, 4
+    (frame,) = payloads([blocks * (size - 24)], seed=5)
+    (back,) = send("native_turbo", [frame], snr_db=snr_db, block_bits=size, iterations=iterations).frames
+    rng = np.random.default_rng(6)
+    esn0 = 10 ** (snr_db / 10)
+    bits = rng.integers(0, 2, (4 * blocks, size), dtype=np.uint8)
+    received = 2.0 * encode(bits) - 1.0 + rng.normal(0.0, (2 * esn0) ** -0.5, (4 * blocks, 3, size + 4))
+    llrs = (4 * esn0 * received).astype(np.float32)
+    llrs[:, :, size:] = 0.0  # GNU Radio's blocks know no tail
+    ours = float(np.mean((decode(llrs, DecoderParams(iterations), "log-map", "numpy").bits != bits).any(axis=1)))
+    theirs = 1.0 - float(np.mean(back.block_ok))
+    assert 0.05 < ours < 0.95, "the case must leave blocks right and wrong"
+    deviation = np.sqrt(ours * (1 - ours) * (1 / blocks + 1 / (4 * blocks)))
+    assert abs(theirs - ours) < 4 * deviation
