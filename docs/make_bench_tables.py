@@ -75,10 +75,50 @@ def impairments(result: Result) -> str:
     return markdown(("impairment", "Msample/s", "from", "to"), rows)
 
 
+def zmq(result: Result) -> str:
+    """Round trips of PDUs, their rate, and the time of encoding."""
+    rows = [
+        (
+            row["far_end"],
+            row["transport"],
+            f"{row['payload_bytes']:,}".replace(",", " "),
+            *(number(row[f"round_trip_ms{end}"]) for end in ("", "_p5", "_p95")),
+            number(row.get("pdus_per_s")),
+        )
+        for row in result["rows"]
+    ]
+    columns = ("far end", "transport", "payload, bytes", "round trip, ms", "5 %", "95 %", "PDUs per second")
+    codec = result["codec"]
+    return (
+        f"{markdown(columns, rows)}\n\nA small PDU takes {codec['encode_us']:.0f} µs to encode and "
+        f"{codec['decode_us']:.0f} µs to decode."
+    )
+
+
+def gnuradio(result: Result) -> str:
+    """Rates through the GNU Radio link and of the flowgraphs alone, and round trips."""
+    speeds = ("link, Mbit/s", "from", "to", "alone, Mbit/s", "from", "to")
+    columns = ("flowgraph", "Es/N0, dB", *speeds, "ratio", "1 frame, s")
+    rows = [
+        (
+            f"`{row['flowgraph']}`",
+            f"{row['snr_db']:g}",
+            *(number(row[f"{kind}_mbit_s{end}"]) for kind in ("link", "flowgraph") for end in ("", "_min", "_max")),
+            f"{100 * row['ratio']:.0f} %",
+            number(row["frame_s"]),
+        )
+        for row in result["rows"]
+    ]
+    trips = "; ".join(f"{trip['far_end']} {trip['round_trip_ms']:.2f} ms" for trip in result["round_trips"])
+    return f"{markdown(columns, rows)}\n\nRound trip of a PDU of 1 KiB, median: {trips}."
+
+
 TABLES: Final[dict[str, Callable[[Result], str]]] = {
     "turbo": turbo,
     "waveform": waveform,
     "impairments": impairments,
+    "zmq": zmq,
+    "gnuradio": gnuradio,
 }
 
 

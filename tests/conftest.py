@@ -1,11 +1,15 @@
-"""Settings of all tests."""
+"""Settings of all tests, and what several packages' tests need on the machine."""
 
 from __future__ import annotations
 
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from semcom_phy.errors import LinkError
+from semcom_phy.flowgraph.python import GnuRadio, find_gnuradio
 
 # A shell's background job ignores Ctrl-C, and so would the tests that send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,3 +28,17 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("project")
+
+#: Where it is set, a machine without GNU Radio fails the tests that need it instead of skipping them.
+REQUIRE_GNURADIO = "SEMCOM_REQUIRE_GNURADIO"
+
+
+@pytest.fixture(scope="session")
+def gnuradio() -> GnuRadio:
+    """GNU Radio and its Python; without it the test is skipped and says which command installs it."""
+    try:
+        return find_gnuradio()
+    except LinkError as error:
+        if os.environ.get(REQUIRE_GNURADIO):
+            pytest.fail(f"{error} ({REQUIRE_GNURADIO} is set)", pytrace=False)
+        pytest.skip(str(error))

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from semcom_phy.errors import SemcomError
+from semcom_phy.flowgraph.python import INSTALL
 
 PROBE_TIMEOUT_S = 30
 REQUIRED = (
@@ -24,6 +25,7 @@ REQUIRED = (
     "numba",
     "sigmf",
     "pyzmq",
+    "pyyaml",
     "torch",
     "diffusers",
     "torchmetrics",
@@ -33,6 +35,12 @@ REQUIRED = (
     "typer",
     "rich",
 )
+#: Asks GNU Radio's Python which of the blocks' needs it lacks.
+_BLOCKS_QUESTION = (
+    "from importlib.util import find_spec;"
+    "print(', '.join(m for m in ('numpy', 'scipy', 'numba', 'zmq', 'sigmf') if not find_spec(m)) or 'nothing')"
+)
+_NOTHING = "nothing"
 OPTIONAL = {"scikit-commpy": "the cross-check of the turbo code in the tests, and a peer in its benchmark"}
 
 
@@ -114,7 +122,7 @@ def _weights() -> list[Finding]:
     return findings
 
 
-def _run(command: list[str]) -> str | None:
+def _run(command: list[str], environment: dict[str, str] | None = None) -> str | None:
     """First line that a probing command prints, None when it is missing or fails."""
     try:
         done = subprocess.run(
@@ -124,6 +132,7 @@ def _run(command: list[str]) -> str | None:
             errors="replace",
             timeout=PROBE_TIMEOUT_S,
             stdin=subprocess.DEVNULL,
+            env=environment,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -133,26 +142,38 @@ def _run(command: list[str]) -> str | None:
 
 def _gnuradio() -> list[Finding]:
     # GNU Radio lives in the system's Python, not in ours.
-    found = _run(["/usr/bin/python3", "-c", "from gnuradio import gr; print(gr.version())"])
-    if found is None:
-        return [Finding("GNU Radio", "optional", "not installed: apt-get install gnuradio")]
+    from semcom_phy.flowgraph.python import environment, find_gnuradio
+
+    try:
+        found = find_gnuradio()
+    except SemcomError as error:
+        return [Finding("GNU Radio", "optional", str(error))]
     companion = "with" if shutil.which("gnuradio-companion") else "without"
-    return [Finding("GNU Radio", "ok", f"{found}, {companion} Companion")]
+    findings = [Finding("GNU Radio", "ok", f"{found.version}, {companion} Companion, {found.python}")]
+    answer = _run([str(found.python), "-c", _BLOCKS_QUESTION], environment())
+    if answer is None:
+        detail = f"{found.python} cannot be asked: run '{INSTALL}'"
+    elif answer == _NOTHING:
+        detail = "all that they need is there"
+    else:
+        detail = f"GNU Radio's Python lacks {answer}: run '{INSTALL}'"
+    return [*findings, Finding("GNU Radio blocks", "ok" if answer == _NOTHING else "optional", detail)]
 
 
 def _radios() -> list[Finding]:
     findings = []
-    for what, command, package in (
-        ("SoapySDR", ["SoapySDRUtil", "--info"], "soapysdr-tools"),
-        ("UHD", ["uhd_config_info", "--version"], "uhd-host"),
+    for what, program, question in (
+        ("SoapySDR", "SoapySDRUtil", "SoapySDRUtil --info | grep -i 'lib version'"),
+        ("UHD", "uhd_config_info", "uhd_config_info --version"),
     ):
-        if shutil.which(command[0]) is None:
-            findings.append(Finding(what, "optional", f"no {command[0]}: apt-get install {package}"))
+        if shutil.which(program) is None:
+            findings.append(Finding(what, "optional", f"no {program}: run '{INSTALL}'"))
         else:
-            findings.append(Finding(what, "ok", _run(command) or "installed"))
+            findings.append(Finding(what, "ok", _run(["sh", "-c", question]) or "installed"))
     if shutil.which("SoapySDRUtil"):
         listed = _run(["sh", "-c", "SoapySDRUtil --info | grep -i 'available factories'"])
-        findings.append(Finding("SoapySDR drivers", "ok" if listed else "optional", listed or "none found"))
+        detail = listed or f"none found: run '{INSTALL}'"
+        findings.append(Finding("SoapySDR drivers", "ok" if listed else "optional", detail))
     return findings
 
 

@@ -12,7 +12,8 @@ import pytest
 from semcom_app.cli import run
 from semcom_app.commands import doctor
 from semcom_app.commands.doctor import Finding
-from semcom_phy.errors import SemcomError
+from semcom_phy.errors import LinkError, SemcomError
+from semcom_phy.flowgraph.python import GnuRadio
 
 
 def test_everything_the_main_job_needs_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,17 +109,45 @@ def test_absent_radios_name_the_package(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
     details = [finding.detail for finding in doctor._radios()]
     assert details == [
-        "no SoapySDRUtil: apt-get install soapysdr-tools",
-        "no uhd_config_info: apt-get install uhd-host",
+        "no SoapySDRUtil: run 'make gnuradio'",
+        "no uhd_config_info: run 'make gnuradio'",
     ]
 
 
-def test_gnu_radio_is_looked_for_in_the_systems_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        assert command[0] == "/usr/bin/python3"
-        return subprocess.CompletedProcess(command, 0, "3.10.5.1\n", "")
+@pytest.fixture
+def fake_gnuradio(monkeypatch: pytest.MonkeyPatch) -> GnuRadio:
+    """GNU Radio where it was looked for."""
+    found = GnuRadio(Path("/gr/python"), "3.10.5.1")
+    monkeypatch.setattr("semcom_phy.flowgraph.python.find_gnuradio", lambda: found)
+    return found
 
-    monkeypatch.setattr(subprocess, "run", answer)
+
+@pytest.mark.parametrize(
+    ("answer", "state", "detail"),
+    [
+        ("nothing\n", "ok", "all that they need is there"),
+        ("numba, zmq\n", "optional", "GNU Radio's Python lacks numba, zmq: run 'make gnuradio'"),
+        ("", "optional", "/gr/python cannot be asked: run 'make gnuradio'"),
+    ],
+)
+def test_what_the_blocks_need_is_asked_of_gnu_radio_s_python(
+    fake_gnuradio: GnuRadio, monkeypatch: pytest.MonkeyPatch, answer: str, state: str, detail: str
+) -> None:
+    def run_command(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert command[0] == str(fake_gnuradio.python)
+        return subprocess.CompletedProcess(command, 0, answer, "")
+
+    monkeypatch.setattr(subprocess, "run", run_command)
+    radio, blocks = doctor._gnuradio()
+    assert radio.state == "ok"
+    assert radio.detail.startswith("3.10.5.1, with")
+    assert blocks == Finding("GNU Radio blocks", state, detail)
+
+
+def test_a_missing_gnu_radio_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> GnuRadio:
+        raise LinkError("GNU Radio is not installed; install it with 'make gnuradio'")
+
+    monkeypatch.setattr("semcom_phy.flowgraph.python.find_gnuradio", missing)
     (finding,) = doctor._gnuradio()
-    assert finding.state == "ok"
-    assert finding.detail.startswith("3.10.5.1, with")
+    assert finding == Finding("GNU Radio", "optional", "GNU Radio is not installed; install it with 'make gnuradio'")

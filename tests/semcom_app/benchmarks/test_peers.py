@@ -25,7 +25,7 @@ from semcom_phy.coding.decoders import DecoderParams, decode
 from semcom_phy.coding.turbo import encode
 from semcom_phy.errors import ConfigurationError, LinkError
 
-GNURADIO = pytest.mark.skipif(gnuradio_missing() is not None, reason="GNU Radio is not installed")
+GNURADIO = pytest.mark.usefixtures("gnuradio")
 COMMPY = pytest.mark.skipif(commpy_missing() is not None, reason="scikit-commpy is not installed")
 
 

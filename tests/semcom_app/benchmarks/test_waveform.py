@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from semcom_app.benchmarks import waveform as bench
-from semcom_app.benchmarks.peers import gnuradio_missing
 from semcom_app.cli import run as semcom
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.waveform import Waveform
@@ -49,7 +48,7 @@ def test_levels_of_the_samples() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(gnuradio_missing() is not None, reason="GNU Radio is missing: apt-get install gnuradio")
+@pytest.mark.usefixtures("gnuradio")
 def test_gnu_radio_s_chain_is_measured_where_it_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
     assert semcom([*SMALL, "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["rows"][-1]

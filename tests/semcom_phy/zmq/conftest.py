@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from semcom_phy.flowgraph.python import GnuRadio
+
 ROOT = Path(__file__).parents[3]
 SCRIPTS = Path(__file__).parent / "scripts"
-#: GNU Radio of a distribution is found by the system's Python alone.
+#: Has what the distribution packs, and nothing of ours.
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -29,11 +31,9 @@ def _system_python_has(*modules: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def gnuradio_python() -> str:
+def gnuradio_python(gnuradio: GnuRadio) -> str:
     """The Python that imports gnuradio and pmt."""
-    if not _system_python_has("gnuradio.zeromq", "pmt"):
-        pytest.skip("GNU Radio is not installed: apt-get install gnuradio")
-    return SYSTEM_PYTHON
+    return str(gnuradio.python)
 
 
 @pytest.fixture(scope="session")
