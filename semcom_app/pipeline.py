@@ -27,6 +27,7 @@ def send_image(image: LoadedImage, codec: Codec, link: Link, seed: int, device: 
 
     The receiving half sees the received frame only. `seed` and `device` are recorded in the row.
     """
+    codec.adapt(link)
     start = time.perf_counter()
     encoded = codec.encode(image.pixels)
     encode_ms = _milliseconds(start)
@@ -58,6 +59,7 @@ def send_image(image: LoadedImage, codec: Codec, link: Link, seed: int, device: 
         "notes": [*image.notes, *encoded.notes],
         **_identity(codec, link, frame, encoded.bits.size),
         **_costs(image, encoded.header, encoded.bits.size, frame),
+        **encoded.figures,
         "ber_raw": frame.stats.ber_raw,
         "ber_decoded": frame.stats.ber_decoded,
         "blocks": frame.stats.blocks,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,3 +46,17 @@ def gnuradio() -> GnuRadio:
         if os.environ.get(REQUIRE_GNURADIO):
             pytest.fail(f"{error} ({REQUIRE_GNURADIO} is set)", pytrace=False)
         pytest.skip(str(error))
+
+
+def _plugin() -> ModuleType:
+    """The loopback driver's folder is no package, and its fixture is for tests of both packages."""
+    name = "soapy_loopback_plugin"
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "soapy_loopback" / "plugin.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+loopback = _plugin().loopback

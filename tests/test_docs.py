@@ -21,10 +21,17 @@ def blocks(page: Path, language: str) -> list[str]:
 # In order: what one command leaves, a later one may read.
 COMMANDS = [
     line
-    for name in ("examples.md", "air-link.md")
+    for name in ("examples.md", "air-link.md", "iaq.md")
     for block in blocks(ROOT / "docs" / name, "sh")
     for line in block.splitlines()
     if line
+]
+# The first screen's commands: what `make` has installed, by its path.
+COMMANDS += [
+    line.removeprefix(".venv/bin/").partition("  #")[0].strip()
+    for block in blocks(ROOT / "README.md", "sh")
+    for line in block.splitlines()
+    if line.startswith(".venv/bin/semcom")
 ]
 SCRIPTS = [(page.name, number) for page in PAGES for number in range(len(blocks(page, "python")))]
 
@@ -45,12 +52,16 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run(command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_run(
+    command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     from semcom_app.cli import run
 
     monkeypatch.chdir(workplace)
     program, *arguments = shlex.split(command)
     assert program == "semcom"
+    if "gnuradio" in arguments:
+        request.getfixturevalue("gnuradio")
     assert run(arguments) == 0
     if "--out" in arguments:
         out = workplace / arguments[arguments.index("--out") + 1]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from semcom_app.container import Header, data_crc
 from semcom_phy.errors import ConfigurationError, FormatError
+from semcom_phy.links import Link
 from semcom_phy.registry import Registry, nearest
 
 
@@ -20,13 +21,15 @@ class Encoded:
     """A picture ready for a link.
 
     `header`: bytes to be protected. `bits`: payload, uint8 (n,). `artifacts`: arrays worth showing in
-    a report (latent, mask …); the receiver never sees them. `notes`: what was done to the picture.
+    a report (latent, mask …); the receiver never sees them. `notes`: what was done to the picture. `figures`:
+    what the codec adds to the picture's entry in result.json.
     """
 
     header: bytes
     bits: NDArray[np.uint8]
     artifacts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class CodecOptions:
     """What a caller may ask of a codec beside its name; a codec ignores what does not concern it.
 
     vae: autoencoder (weights name, hub id or folder). device: torch device. bits, low_bits, threshold:
-    override what the codec's name says. sample: draw latents from the posterior. seed: of that draw.
+    override what the codec's name says. sample: draw latents from the posterior. seed: of that draw. preset, iaq:
+    name of a preset of IAQ, and settings that differ from it (`semcom_app.codecs.iaq_config`).
     """
 
     vae: str = "compact"
@@ -53,6 +57,8 @@ class CodecOptions:
     threshold: float | None = None
     sample: bool = False
     seed: int = 0
+    preset: str = "paper"
+    iaq: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Codec(ABC):
@@ -88,12 +94,28 @@ class Codec(ABC):
     def describe(self) -> dict[str, Any]:
         """Parameters for result.json."""
 
+    def adapt(self, link: Link) -> None:
+        """Learn what encoding depends on from the link that will carry it; most codecs need nothing."""
+        return None
+
+    def check_ready(self) -> None:
+        """Load what encoding needs. Raises SemcomError where that is missing, or `adapt` is still needed."""
+        return None
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise ConfigurationError when no picture of this size can be encoded as configured."""
+        return None
+
+    def figures(self, header: Header) -> dict[str, Any]:
+        """What there is to tell about an encoded picture, by the keys of its entry in result.json."""
+        return {}
+
     def encode(self, pixels: NDArray[np.uint8]) -> Encoded:
         """Encode a picture, uint8 (H, W, 3)."""
         body, bits, artifacts, notes = self.encode_body(pixels)
         height, width = pixels.shape[:2]
         header = Header(self.number, height, width, bits.size, data_crc(bits), body)
-        return Encoded(header.to_bytes(), bits, artifacts, notes)
+        return Encoded(header.to_bytes(), bits, artifacts, notes, self.figures(header))
 
     def decode(self, header: bytes, bits: NDArray[np.uint8], llrs: NDArray[np.float32]) -> Decoded:
         """Rebuild a picture from received header, bits (n,) and LLRs (n,).

@@ -31,6 +31,8 @@ def register(app: typer.Typer) -> None:
     group.command("turbo")(turbo)
     group.command("waveform")(waveform)
     group.command("impairments")(impairments)
+    group.command("gnuradio")(gnuradio)
+    group.command("zmq")(zmq)
     group.command("allocation")(allocation)
     group.command("fer")(fer)
     group.command("fer-compare")(fer_compare)
@@ -131,6 +133,56 @@ def impairments(
     with progress("measuring", len(CASES), quiet=as_json) as advance:
         result = run(settings, advance)
     _present(result, print_impairments, as_json, out)
+    return 0
+
+
+def gnuradio(
+    frames: Annotated[int, typer.Option(help="Frames of a timed call.")] = 24,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="Payload bits of a frame.", show_default="131072, a picture of 512×512 with vcsc-8bit"),
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Timed calls per figure.")] = 5,
+    round_trips: Annotated[int, typer.Option(help="Round trips of one PDU.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of bits and channels.")] = 0,
+    as_json: _Json = False,
+    out: _JsonFile = None,
+) -> int:
+    """Measure the GNU Radio link: round trips, and rates through it against the flowgraph alone.
+
+    Exit code 0 when all that docs/gnuradio-link.md promises holds here, 1 when something does not.
+    """
+    from semcom_app.benchmarks.gnuradio_link import STEPS, GnuRadioBenchmark, print_gnuradio, run
+    from semcom_app.progress import progress
+    from semcom_phy.flowgraph import find_gnuradio
+
+    given = {} if bits is None else {"bits": bits}
+    settings = GnuRadioBenchmark(frames=frames, repeats=repeats, round_trips=round_trips, seed=seed, **given)
+    _check_place(out)
+    found = find_gnuradio()
+    with progress("measuring", STEPS, quiet=as_json) as advance:
+        result = run(settings, found, advance)
+    _present(result, print_gnuradio, as_json, out)
+    return 0 if all(promise["holds"] for promise in result["promises"]) else 1
+
+
+def zmq(
+    repeats: Annotated[int, typer.Option(help="Round trips per figure.")] = 200,
+    rate_pdus: Annotated[int, typer.Option(help="PDUs of 1 KiB for a rate.")] = 5000,
+    as_json: _Json = False,
+    out: _JsonFile = None,
+) -> int:
+    """Measure PDUs over ZeroMQ: round trips through GNU Radio and without it, rates, encoding."""
+    from semcom_app.benchmarks.zmq_link import STEPS, ZmqBenchmark, print_zmq, run
+    from semcom_app.progress import progress
+    from semcom_phy.flowgraph import find_gnuradio
+
+    settings = ZmqBenchmark(repeats, rate_pdus)
+    _check_place(out)
+    found = find_gnuradio()
+    with progress("measuring", STEPS, quiet=as_json) as advance:
+        result = run(settings, found, advance)
+    _present(result, print_zmq, as_json, out)
     return 0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -13,10 +14,18 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 CodecOption = Annotated[
     str,
-    typer.Option(help="vcsc-8bit, vcsc-4bit, vcsc-2bit, vcsc-attn-0.2, vcsc-attn-0.4 (any b, any T)."),
+    typer.Option(
+        help="vcsc-8bit, vcsc-4bit, vcsc-2bit, vcsc-attn-0.2, vcsc-attn-0.4 (any b, any T); "
+        "iaq-ia, -wf, -mia, -mwf, -fixed, -topk, -at, -ast."
+    ),
 ]
 BitsOption = Annotated[int | None, typer.Option(help="Bits per latent value, 1 to 8.")]
-ThresholdOption = Annotated[float | None, typer.Option(help="Attention threshold T, 0 to 1: 8 bits above it, 4 below.")]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        help="vcsc: attention threshold T, 0 to 1: 8 bits above it, 4 below. iaq-at, iaq-ast: in place of rho."
+    ),
+]
 VaeOption = Annotated[str, typer.Option(help="Autoencoder: compact, sd-vae, taesd, a hub id or a folder.")]
 SampleOption = Annotated[
     bool, typer.Option("--sample/--mode", help="Draw the latent from the posterior, or take its mode.")
@@ -24,6 +33,10 @@ SampleOption = Annotated[
 SizeOption = Annotated[int | None, typer.Option(help="Scale and centre-crop to SIZE×SIZE (the paper: 512).")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+DequantizeOption = Annotated[
+    str | None,
+    typer.Option(help="iaq: samples of damaged payloads: hard, uniform or estimated (docs/iaq.md).", metavar="NAME"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print result.json, and nothing else, on stdout.")]
 
 
@@ -37,6 +50,111 @@ def check_codec_options(vae: str, bits: int | None = None, threshold: float | No
     if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise ConfigurationError(f"--threshold must be from 0 to 1, not {threshold}")
     local_folder(vae)
+
+
+def iaq_options(
+    preset: Annotated[
+        str | None, typer.Option(help="iaq: paper, or improved (docs/iaq.md).", show_default="paper", metavar="NAME")
+    ] = None,
+    rho: Annotated[
+        float | None, typer.Option(help="iaq: compression ratio, bits / (8 · samples).", show_default="0.25")
+    ] = None,
+    gamma: Annotated[float | None, typer.Option(help="iaq: exponent of the weights.", show_default="1")] = None,
+    mu: Annotated[
+        str | None,
+        typer.Option(
+            help="iaq-mia, iaq-mwf: bit flip probability, or auto: as pilots measure it.",
+            show_default="auto",
+            metavar="P",
+        ),
+    ] = None,
+    distortion: Annotated[
+        str | None,
+        typer.Option(
+            help="iaq-mia, iaq-mwf: one-flip, all-flips, posterior-mean.", show_default="the preset's", metavar="NAME"
+        ),
+    ] = None,
+    mmin: Annotated[
+        int | None, typer.Option("--mmin", help="iaq: least bits per sample, 0 or 1.", show_default="the preset's")
+    ] = None,
+    patch: Annotated[
+        int | None, typer.Option(help="iaq: side of a patch, pixels.", show_default="16; 8, 4 for small pictures")
+    ] = None,
+    importance: Annotated[
+        str | None,
+        typer.Option(
+            help="iaq: attention, rollout, img-focus, saliency:FILE or uniform (docs/iaq.md).",
+            show_default="attention",
+            metavar="NAME",
+        ),
+    ] = None,
+    colour: Annotated[
+        str | None, typer.Option(help="iaq: rgb or ycbcr420.", show_default="the preset's", metavar="NAME")
+    ] = None,
+    ranges: Annotated[
+        str | None, typer.Option(help="iaq: full, picture or patch.", show_default="the preset's", metavar="NAME")
+    ] = None,
+    fill: Annotated[
+        str | None,
+        typer.Option(
+            help="iaq: patches without bits: mid-range, mean, channel-means.",
+            show_default="the preset's",
+            metavar="NAME",
+        ),
+    ] = None,
+    value_bits: Annotated[
+        int | None,
+        typer.Option(help="iaq: bits of a range end or mean in the header, 1 to 8.", show_default="the preset's"),
+    ] = None,
+    patch_header: Annotated[
+        str | None, typer.Option(help="iaq: plain or coded.", show_default="the preset's", metavar="NAME")
+    ] = None,
+    dequantize: DequantizeOption = None,
+) -> dict[str, Any]:
+    """The options of IAQ as what `CodecOptions` takes of them: the fields `preset` and `iaq`.
+
+    Raises ConfigurationError for --mu or --mmin that is neither of their values.
+    """
+    if mmin not in (None, 0, 1):
+        raise ConfigurationError(f"--mmin must be 0 or 1, not {mmin}")
+    settings = {
+        "rho": rho,
+        "gamma": gamma,
+        "mu": parse_mu(mu),
+        "distortion": distortion,
+        "minimum": mmin,
+        "patch": patch,
+        "importance": importance,
+        "colour": colour,
+        "ranges": ranges,
+        "fill": fill,
+        "value_bits": value_bits,
+        "header": patch_header,
+        "dequantize": dequantize,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    return {"preset": "paper" if preset is None else preset, "iaq": given}
+
+
+def parse_mu(text: str | None) -> float | None:
+    """Bit flip probability, None for "auto" and where it was not given."""
+    if text is None or text == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise ConfigurationError(f"--mu must be auto or a bit flip probability such as 0.05, not {text!r}") from None
+    if not 0.0 <= value <= 0.5:
+        raise ConfigurationError(f"--mu must be from 0 to 0.5, not {text}")
+    return value
+
+
+def check_codec_takes(codec: str, iaq: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError when options of IAQ were given (are not None) for another codec."""
+    given = [name for name, value in iaq.items() if value is not None]
+    if given and not codec.startswith("iaq-"):
+        option = given[0].replace("_", "-")
+        raise ConfigurationError(f"codec {codec!r} has no --{option}; leave that option out, or take a codec iaq-…")
 
 
 def check_device(device: str) -> None:

@@ -7,6 +7,7 @@ not something to pass over.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from semcom_phy.registry import Registry
 
 if TYPE_CHECKING:
     from semcom_phy.channels.impairments import SampleChannel
-    from semcom_phy.links import AirLinkConfig, FrameFormat, Link
+    from semcom_phy.flowgraph.catalogue import Flowgraph
+    from semcom_phy.links import AirLinkConfig, FrameFormat, GnuRadioLinkConfig, Link
     from semcom_phy.waveform import Waveform
 
 MAX_ITERATIONS = 1000
@@ -40,6 +42,14 @@ _OPTIONS = {
     "sample_rate_hz": "--sample-rate",
     "repeat": "--repeat",
     "fragment_symbols": "--fragment-symbols",
+    "flowgraph": "--flowgraph",
+    "settings": "--set",
+    "attach": "--attach",
+    "fec": "--fec",
+    "rate": "--rate",
+    "iterations": "--iterations",
+    "algorithm": "--algorithm",
+    "interleave": "--interleave",
 }
 # And the parameters that error messages name.
 _PARAMETERS = {
@@ -79,6 +89,27 @@ FragmentOption = Annotated[
     int | None,
     typer.Option("--fragment-symbols", help="air: payload symbols per burst at most.", show_default="16384"),
 ]
+FlowgraphOption = Annotated[
+    str | None,
+    typer.Option(
+        "--flowgraph",
+        help="gnuradio: see `semcom flowgraph list`.",
+        metavar="NAME",
+        show_default="by --channel and --fec",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="gnuradio: a parameter of the flowgraph; give it again for more.", metavar="NAME=VALUE"),
+]
+AttachOption = Annotated[
+    str | None,
+    typer.Option(
+        "--attach",
+        help="gnuradio: wait for a flowgraph that you start; the first of four ports, such as tcp://127.0.0.1:52001.",
+        metavar="ADDRESS",
+    ),
+]
 FecOption = Annotated[str, typer.Option(help="turbo or none.")]
 RateOption = Annotated[
     str | None,
@@ -101,7 +132,8 @@ InterleaveOption = Annotated[
 class LinkOptions:
     """What the command line says about the link; None where an option was not given.
 
-    `rate`, `snr_db` have been parsed; the others are checked by the link's own configuration.
+    `rate`, `snr_db` have been parsed; the others are checked by the link's own configuration. `stated`: which of the
+    options that have a default were given nevertheless.
     """
 
     seed: int = 0
@@ -122,10 +154,16 @@ class LinkOptions:
     sample_rate_hz: float | None = None
     repeat: int | None = None
     fragment_symbols: int | None = None
+    flowgraph: str | None = None
+    settings: tuple[str, ...] | None = None
+    attach: str | None = None
+    stated: frozenset[str] = frozenset()
 
 
 _SYMBOL_CHANNEL = ("channel", "flip_probability", "doppler_hz", "symbol_rate_hz", "scatterers")
 _AIR = ("impair", "modulation", "sps", "sample_rate_hz", "repeat", "fragment_symbols")
+_GNURADIO = ("flowgraph", "settings", "attach")
+_CODING = ("fec", "iterations", "algorithm", "interleave")
 
 LINK_FACTORIES: Registry[Callable[[LinkOptions], Link]] = Registry("link")
 """Name of a link → function that makes it of the options."""
@@ -158,7 +196,7 @@ def _numpy_link(options: LinkOptions) -> Link:
     from semcom_phy.coding.transport import TurboCode
     from semcom_phy.links import NumpyLink, NumpyLinkConfig
 
-    _refuse("numpy", options, _AIR)
+    _refuse("numpy", options, (*_AIR, *_GNURADIO))
     turbo = TurboCode(iterations=options.iterations, algorithm=options.algorithm, rate=options.rate)
     return NumpyLink(NumpyLinkConfig(_symbol_channel(options), options.fec, turbo, options.interleave, options.seed))
 
@@ -196,7 +234,7 @@ def air_config(options: LinkOptions) -> AirLinkConfig:
     """
     from semcom_phy.links import AirLinkConfig
 
-    _refuse("air", options, _SYMBOL_CHANNEL)
+    _refuse("air", options, (*_SYMBOL_CHANNEL, *_GNURADIO))
     waveform = make_waveform(options.sps, options.sample_rate_hz)
     with _parameters_named_as_options():
         frames = _frame_format(options)
@@ -243,6 +281,147 @@ def _sample_channel(options: LinkOptions, samples_per_symbol: int) -> SampleChan
         return channel
     snr_db = float(DEFAULT_SNR) if options.snr_db is None else options.snr_db
     return parse_impairments(",".join(filter(None, (text, f"esn0={snr_db!r}/{samples_per_symbol}"))))
+
+
+# --- GNU Radio ---------------------------------------------------------------------------------------
+
+#: The flowgraph for a channel and a code.
+FLOWGRAPHS = {
+    ("awgn", "none"): "bpsk_awgn",
+    ("awgn", "turbo"): "turbo_awgn",
+    ("rayleigh", "turbo"): "turbo_rayleigh",
+}
+#: What flowgraphs may call an option besides its own name.
+_FLOWGRAPH_PARAMETERS = {
+    "snr_db": ("snr_db", "esn0_db"),
+    "rate": ("rate", "turbo_rate"),
+    "sps": ("sps", "samples_per_symbol"),
+    "repeat": ("repeat", "passes"),
+    "impair": ("impair", "impairments"),
+    "sample_rate_hz": ("sample_rate_hz", "samp_rate"),
+}
+ATTACH_TIMEOUT_S = 120.0
+
+
+def stated_options(context: typer.Context | None) -> frozenset[str]:
+    """Which of the options with a default were given on the command line."""
+    if context is None:
+        return frozenset()
+    sources = {name: context.get_parameter_source(name) for name in _CODING}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
+
+
+@LINK_FACTORIES.register("gnuradio")
+def _gnuradio_link(options: LinkOptions) -> Link:
+    from semcom_phy.links import GnuRadioLink
+
+    return GnuRadioLink(_started(options) if options.attach is None else _attached(options))
+
+
+def _attached(options: LinkOptions) -> GnuRadioLinkConfig:
+    """A flowgraph that somebody starts: it is set there, and says itself what it is."""
+    from semcom_phy.flowgraph.connection import attach_addresses
+    from semcom_phy.links import GnuRadioLinkConfig
+
+    for name in _OPTIONS:
+        value = getattr(options, name)
+        if name in options.stated or (name not in (*_CODING, "attach", "flowgraph") and value is not None):
+            raise ConfigurationError(
+                f"with --attach the flowgraph itself sets {_OPTIONS[name]}; set it there and leave that option out"
+            )
+    wanted = {} if options.flowgraph is None else {"flowgraph": options.flowgraph}
+    return GnuRadioLinkConfig(
+        options.flowgraph or "(any)",
+        addresses=attach_addresses(options.attach or ""),
+        capabilities=wanted,
+        ready_timeout_s=ATTACH_TIMEOUT_S,
+    )
+
+
+def _started(options: LinkOptions) -> GnuRadioLinkConfig:
+    """A flowgraph that is started here, with the options as its parameters."""
+    from semcom_phy.flowgraph import catalogue
+    from semcom_phy.flowgraph.launch import launcher
+    from semcom_phy.links import GnuRadioLinkConfig
+
+    flowgraph = catalogue.find(options.flowgraph or _flowgraph_for(options))
+    values = _flowgraph_values(options, flowgraph)
+    return GnuRadioLinkConfig(
+        flowgraph.name,
+        launcher(flowgraph, values, on_line=lambda line: _show_output(flowgraph.name, line)),
+        capabilities={"flowgraph": flowgraph.name},
+    )
+
+
+def _flowgraph_for(options: LinkOptions) -> str:
+    channel = options.channel or "awgn"
+    name = FLOWGRAPHS.get((channel, options.fec))
+    if name is None:
+        from semcom_phy.channels import CHANNELS
+        from semcom_phy.coding.transport import FEC_CODES
+        from semcom_phy.registry import nearest
+
+        for kind, value, known in (("channel", channel, CHANNELS.names()), ("fec", options.fec, list(FEC_CODES))):
+            if value not in known:
+                raise ConfigurationError(f"unknown {kind} {value!r}.{nearest(value, known)} Known: {', '.join(known)}")
+        raise ConfigurationError(
+            f"there is no flowgraph for channel {channel!r} with fec {options.fec!r}; "
+            "name one with --flowgraph, or use --link numpy"
+        )
+    return name
+
+
+def _flowgraph_values(options: LinkOptions, flowgraph: Flowgraph) -> dict[str, str | int | float | bool]:
+    """Values of the flowgraph's parameters; refuses options that it has none for."""
+    known = {parameter.id for parameter in flowgraph.parameters}
+    values: dict[str, str | int | float | bool] = {}
+    for name, value in _given_or_default(options).items():
+        found = [parameter for parameter in _FLOWGRAPH_PARAMETERS.get(name, (name,)) if parameter in known]
+        if found:
+            values[found[0]] = value
+        elif _asked_for(name, options):
+            _check_built_in(name, value, flowgraph.name)
+    for text in options.settings or ():
+        name, equals, setting = text.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--set takes NAME=VALUE, not {text!r}")
+        values[name.replace("-", "_")] = setting
+    return values
+
+
+def _given_or_default(options: LinkOptions) -> dict[str, Any]:
+    """What a flowgraph may be told: all options that are not None, and the default Es/N0."""
+    names = ("seed", *(name for name in _OPTIONS if name not in _GNURADIO))
+    values = {"snr_db": float(DEFAULT_SNR)} | {name: getattr(options, name) for name in names if name != "snr_db"}
+    if options.snr_db is not None:
+        values["snr_db"] = options.snr_db
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _asked_for(name: str, options: LinkOptions) -> bool:
+    """Whether the command line names the option; the seed is the codec's as well."""
+    if name in _CODING:
+        return name in options.stated
+    return name != "seed" and getattr(options, name) is not None
+
+
+def _check_built_in(name: str, value: Any, flowgraph: str) -> None:
+    """Refuse an option that the flowgraph has no parameter for, unless it asks for what is built in."""
+    built_in = {chosen: {"channel": channel, "fec": fec} for (channel, fec), chosen in FLOWGRAPHS.items()}
+    there = built_in.get(flowgraph, {}).get(name)
+    if there is None:
+        raise ConfigurationError(f"flowgraph {flowgraph!r} has no {_OPTIONS[name]}; leave that option out")
+    if there != value:
+        raise ConfigurationError(
+            f"flowgraph {flowgraph!r} is for {name} {there!r}; leave {_OPTIONS[name]} out, or --flowgraph"
+        )
+
+
+def _show_output(flowgraph: str, line: str) -> None:
+    """What a flowgraph prints, on standard error."""
+    from semcom_app.progress import printable
+
+    print(f"{flowgraph}: {printable(line)}", file=sys.stderr, flush=True)
 
 
 # --- values ----------------------------------------------------------------------------------------

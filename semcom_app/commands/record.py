@@ -24,8 +24,10 @@ from semcom_app.commands.codec_options import (
     ThresholdOption,
     VaeOption,
     check_codec_options,
+    check_codec_takes,
     check_device,
     check_seed,
+    iaq_options,
 )
 from semcom_app.commands.link_options import (
     FecOption,
@@ -42,6 +44,7 @@ from semcom_app.commands.link_options import (
     parse_rate,
     parse_snr,
 )
+from semcom_app.commands.option_groups import with_options_of
 from semcom_phy.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ def register(app: typer.Typer) -> None:
     app.command("record")(record)
 
 
+@with_options_of(iaq_options)
 def record(
     images: Annotated[
         list[Path] | None,
@@ -111,6 +115,7 @@ def record(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, and nothing else.")] = False,
+    **iaq: Any,
 ) -> int:
     """Record samples as SigMF: pictures as bursts through impairments, or samples from a file or a pipe.
 
@@ -136,7 +141,7 @@ def record(
     )
     source: _Source
     if from_file is not None:
-        if not all(value is None for value in (size, bits, threshold)):
+        if not all(value is None for value in (size, bits, threshold, *iaq.values())):
             raise ConfigurationError("--from-file takes samples as they are; leave out what is for pictures")
         _refuse_sending_options(options)
         source = _open_samples(from_file, sample_rate, input_datatype, channel, sps)
@@ -147,14 +152,24 @@ def record(
         check_seed(seed)
         check_device(device)
         check_codec_options(vae, bits, threshold)
+        check_codec_takes(codec, iaq)
         air = air_config(options)
 
         from semcom_app.codecs import CodecOptions, make_codec
 
         codec_object = make_codec(
             codec,
-            CodecOptions(vae=vae, device=device, bits=bits, threshold=threshold, sample=sample, seed=seed),
+            CodecOptions(
+                vae=vae,
+                device=device,
+                bits=bits,
+                threshold=threshold,
+                sample=sample,
+                seed=seed,
+                **iaq_options(**iaq),
+            ),
         )
+        codec_object.check_ready()
         source = _PictureSource(images or [], size, codec_object, air)
         config |= {**codec_object.describe(), **air.describe(), "size": size, "seed": seed}
     return _record(source, out, datatype, frequency, overwrite, config, as_json)
@@ -279,7 +294,8 @@ class _PictureSource(_Source):
         self._air, self._codec, self._size = air, codec, size
         self._paths = find_images(images)
         for path in self._paths:
-            load_image(path, size)  # a damaged picture is found now, not halfway through
+            image = load_image(path, size)  # a damaged picture is found now, not halfway through
+            codec.check_size(*image.pixels.shape[:2])
         self._stream = air.channel.open(air.waveform.sample_rate_hz, air.seed)
         self.description = f"{len(self._paths)} pictures by {codec.describe()['codec']}"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcom_app.commands.codec_options import (
+    DequantizeOption,
     DeviceOption,
     JsonOption,
     VaeOption,
@@ -55,6 +56,7 @@ def replay(
         bool, typer.Option("--realtime/--file-speed", help="At the pace of the sample rate, or as fast as possible.")
     ] = False,
     vae: VaeOption = "compact",
+    dequantize: DequantizeOption = None,
     device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option("--out", help="Folder for pictures, report and result.json.")] = Path(
         "out/replay"
@@ -67,7 +69,7 @@ def replay(
     """
     check_device(device)
     check_codec_options(vae)
-    from semcom_app.codecs import CodecOptions
+    from semcom_app.codecs import CodecOptions, make_codec
     from semcom_app.images import check_writable
     from semcom_app.reception import PictureDecoder
     from semcom_phy.capture import open_recording
@@ -75,10 +77,12 @@ def replay(
     from semcom_phy.links.recording import listen
     from semcom_phy.waveform import ReceiverConfig
 
+    iaq = {"dequantize": dequantize}
+    make_codec("iaq-ia", CodecOptions(iaq=iaq))  # raises for an unknown way to dequantize
     with open_recording(recording, sample_rate, datatype, channel=channel) as source:
         waveform = make_waveform(sps, source.sample_rate_hz)
         check_writable(out)
-        decoder = PictureDecoder(CodecOptions(vae=vae, device=device))
+        decoder = PictureDecoder(CodecOptions(vae=vae, device=device, iaq=iaq))
         writer = _Writer(out, lines=realtime and not as_json)
         heard = listen(
             _chunks(source, realtime),

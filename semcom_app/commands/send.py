@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -22,12 +23,16 @@ from semcom_app.commands.codec_options import (
     ThresholdOption,
     VaeOption,
     check_codec_options,
+    check_codec_takes,
     check_device,
     check_seed,
+    iaq_options,
 )
 from semcom_app.commands.link_options import (
     AlgorithmOption,
+    AttachOption,
     FecOption,
+    FlowgraphOption,
     FragmentOption,
     ImpairOption,
     InterleaveOption,
@@ -37,6 +42,7 @@ from semcom_app.commands.link_options import (
     RateOption,
     RepeatOption,
     SampleRateOption,
+    SetOption,
     SnrOption,
     SpsOption,
     check_algorithm,
@@ -44,10 +50,19 @@ from semcom_app.commands.link_options import (
     make_link,
     parse_rate,
     parse_snr,
+    stated_options,
 )
+from semcom_app.commands.option_groups import with_options_of
+from semcom_phy.errors import LinkError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from semcom_app.codecs import Codec
+    from semcom_app.images import LoadedImage
     from semcom_app.results import ImageResult
+    from semcom_phy.links import Link
 
 SHOWN_IN_DETAIL = 20
 MAX_STEM_BYTES = 180  # file systems take names of 255 bytes; suffixes and a partial file's name need room
@@ -58,12 +73,51 @@ def register(app: typer.Typer) -> None:
     app.command("send")(send)
 
 
-def send(
-    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
+@dataclass(frozen=True)
+class Transmission:
+    """What the options of `semcom send` amount to.
+
+    size: side of the square that pictures are scaled and cropped to, None for none. fit: what is done to the pixels
+    after that, None for nothing.
+    """
+
+    codec: Codec
+    link: Link
+    size: int | None
+    seed: int
+    device: str
+    fit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+
+    def load(self, path: Path) -> LoadedImage:
+        """A picture as it is to be sent."""
+        from dataclasses import replace
+
+        from semcom_app.images import load_image
+
+        image = load_image(path, self.size)
+        return image if self.fit is None else replace(image, pixels=self.fit(image.pixels))
+
+
+class Witness(Protocol):
+    """Looks at every picture that was sent, and has something to add to the results."""
+
+    def take(self, result: ImageResult, path: Path) -> None:
+        """One picture; may add to `result.row`."""
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """All are through; may add to the content of result.json."""
+
+    def print(self, summary: dict[str, Any]) -> None:
+        """Print what was added, for people."""
+
+
+@with_options_of(iaq_options)
+def prepare(
     codec: CodecOption = "vcsc-8bit",
-    link: Annotated[str, typer.Option(help="numpy (symbols) or air (samples).")] = "numpy",
+    link: Annotated[str, typer.Option(help="numpy (symbols), air (samples) or gnuradio (a flowgraph).")] = "numpy",
     channel: Annotated[
-        str | None, typer.Option(help="numpy: ideal, awgn, rayleigh or bsc.", show_default="awgn")
+        str | None,
+        typer.Option(help="numpy: ideal, awgn, rayleigh or bsc; gnuradio: awgn or rayleigh.", show_default="awgn"),
     ] = None,
     snr: SnrOption = None,
     flip: Annotated[float | None, typer.Option("--flip", help="bsc: probability that a bit flips, 0 to 0.5.")] = None,
@@ -84,6 +138,9 @@ def send(
     sample_rate: SampleRateOption = None,
     repeat: RepeatOption = None,
     fragment_symbols: FragmentOption = None,
+    flowgraph: FlowgraphOption = None,
+    set_: SetOption = None,
+    attach: AttachOption = None,
     fec: FecOption = "turbo",
     rate: RateOption = None,
     iterations: IterationsOption = 5,
@@ -96,12 +153,12 @@ def send(
     size: SizeOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, report and result.json.")] = Path("out/send"),
-    as_json: JsonOption = False,
-) -> int:
-    """Send pictures and show what arrived.
+    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in, and knows it by this very type
+    **iaq: Any,
+) -> Transmission:
+    """Options that commands which send pictures have in common, checked and made into a codec and a link.
 
-    Exit code 0 when every picture was delivered, 1 when one was lost or something failed, 2 for wrong usage.
+    Raises ConfigurationError for values out of range and options that do not suit each other.
     """
     # All that can be known to be wrong is found before torch is loaded.
     check_seed(seed)
@@ -126,32 +183,85 @@ def send(
         sample_rate_hz=sample_rate,
         repeat=repeat,
         fragment_symbols=fragment_symbols,
+        flowgraph=flowgraph,
+        settings=tuple(set_) if set_ else None,
+        attach=attach,
+        stated=stated_options(context),
     )
     check_device(device)
     from semcom_app.codecs import CodecOptions, make_codec
-    from semcom_app.images import check_writable, find_images, load_image
 
     check_codec_options(vae, bits, threshold)
+    check_codec_takes(codec, iaq)
     link_object = make_link(link, link_options)
     codec_object = make_codec(
         codec,
-        CodecOptions(vae=vae, device=device, bits=bits, threshold=threshold, sample=sample, seed=seed),
+        CodecOptions(
+            vae=vae,
+            device=device,
+            bits=bits,
+            threshold=threshold,
+            sample=sample,
+            seed=seed,
+            **iaq_options(**iaq),
+        ),
     )
-    paths = find_images(images)
+    return Transmission(codec_object, link_object, size, seed, device)
+
+
+@with_options_of(prepare)
+def send(
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, report and result.json.")] = Path("out/send"),
+    as_json: JsonOption = False,
+    **options: Any,
+) -> int:
+    """Send pictures and show what arrived.
+
+    Exit code 0 when every picture was delivered, 1 when one was lost or something failed, 2 for wrong usage.
+    """
+    from semcom_app.images import find_images
+
+    transmission = prepare(**options)
+    return carry_out(transmission, find_images(images), out, as_json)
+
+
+def carry_out(
+    transmission: Transmission, paths: Sequence[Path], out: Path, as_json: bool, witness: Witness | None = None
+) -> int:
+    """Send the pictures, write what arrived into the folder `out`, and print it; exit code as of `send`.
+
+    Raises LinkError if the link fails for good; what had arrived until then is written all the same.
+    """
+    from semcom_phy.links import opened
+
+    with opened(transmission.link):
+        return _carry_out(transmission, paths, out, as_json, witness)
+
+
+def _carry_out(
+    transmission: Transmission, paths: Sequence[Path], out: Path, as_json: bool, witness: Witness | None
+) -> int:
+    from semcom_app.images import check_writable
+
+    codec, link, seed = transmission.codec, transmission.link, transmission.seed
     for path in paths:
-        load_image(path, size)  # a damaged picture is found now, not halfway through
+        image = transmission.load(path)  # a damaged picture is found now, not halfway through
+        codec.check_size(*image.pixels.shape[:2])
     check_writable(out)
 
     from semcom_app.models.autoencoders import select_device
     from semcom_app.pipeline import send_image
     from semcom_app.progress import progress
 
-    target = str(select_device(device))
+    target = str(select_device(transmission.device))
+    codec.adapt(link)
+    codec.check_ready()
     config = {
         "command": shlex.join(["semcom", *sys.argv[1:]]),
-        **codec_object.describe(),
-        **link_object.describe(),
-        "size": size,
+        **codec.describe(),
+        **link.describe(),
+        "size": transmission.size,
         "seed": seed,
         "device": target,
     }
@@ -161,19 +271,31 @@ def send(
     writer = _Writer(out, paths)
     with progress("sending", len(paths), quiet=as_json) as advance:
         for path in paths:
-            result = send_image(load_image(path, size), codec_object, link_object, seed, target)
+            try:
+                result = send_image(transmission.load(path), codec, link, seed, target)
+            except LinkError:
+                if rows:
+                    writer.write_summary(writer.summary(config, rows), results)
+                raise
             writer.write_pictures(result, path.stem)
+            if witness is not None:
+                witness.take(result, path)
             rows.append(result.row)
             if len(results) < SHOWN_IN_DETAIL:
                 results.append(result)
             advance(path.name)
-    summary = writer.write_summary(config, rows, results)
+    summary = writer.summary(config, rows)
+    if witness is not None:
+        witness.finish(summary)
+    writer.write_summary(summary, results)
     if as_json:
         typer.echo(json_bytes(summary), nl=False)
     else:
         from semcom_app.tables import print_results
 
         print_results(summary, out)
+        if witness is not None:
+            witness.print(summary)
     return 0 if all(row["delivered"] for row in rows) else 1
 
 
@@ -208,28 +330,32 @@ class _Writer:
         return any((self.out / f"{name}{suffix}").resolve() in self._inputs for suffix in RESULT_SUFFIXES)
 
     def write_pictures(self, result: ImageResult, stem: str) -> None:
-        """Write the received picture and the side-by-side view, and note their names in the row."""
+        """Write the received picture, the side-by-side view and any maps, and note their names in the row."""
         from semcom_app.images import png_bytes, write_bytes
-        from semcom_app.report import comparison_png
+        from semcom_app.report import comparison_png, maps_png
 
         name = self._unique(stem)
         files = {
             "received_file": (f"{name}.received.png", png_bytes(result.received)),
             "comparison_file": (f"{name}.comparison.png", comparison_png(result)),
         }
+        maps = maps_png(result)
+        if maps is not None:
+            files["maps_file"] = (f"{name}.maps.png", maps)
         for key, (file_name, content) in files.items():
             write_bytes(self.out / file_name, content)
             result.row[key] = file_name
 
-    def write_summary(
-        self, config: dict[str, Any], rows: list[dict[str, Any]], results: list[ImageResult]
-    ) -> dict[str, Any]:
-        """Write report.html and result.json; return the content of the latter."""
-        from semcom_app.images import write_bytes
-        from semcom_app.report import write_report
+    def summary(self, config: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """The content of result.json."""
         from semcom_app.results import mean_row, versions
 
-        summary = {"config": config, "versions": versions(), "images": rows, "mean": mean_row(rows)}
+        return {"config": config, "versions": versions(), "images": rows, "mean": mean_row(rows)}
+
+    def write_summary(self, summary: dict[str, Any], results: list[ImageResult]) -> None:
+        """Write report.html and result.json."""
+        from semcom_app.images import write_bytes
+        from semcom_app.report import write_report
+
         write_report(self.out / "report.html", summary, results)
         write_bytes(self.out / "result.json", json_bytes(summary))
-        return summary

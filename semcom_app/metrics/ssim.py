@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from semcom_app.metrics.base import metric
+from semcom_app.models.torchvision_ops import ensure_torchvision
+
+ensure_torchvision()
+from torchmetrics.functional.image import structural_similarity_index_measure  # noqa: E402
 
 WINDOW = 11  # side of the Gaussian window (σ = 1.5) of the original definition
 

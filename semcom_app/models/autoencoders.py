@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.utils import logging as diffusers_logging
 from numpy.typing import NDArray
 
+from semcom_app.models.torchvision_ops import ensure_torchvision
 from semcom_app.models.weights import FILES, WeightsError, local_folder
 from semcom_phy.errors import ConfigurationError
+
+ensure_torchvision()
+from diffusers.utils import logging as diffusers_logging  # noqa: E402
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_LAYERS = 64

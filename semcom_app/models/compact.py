@@ -12,11 +12,15 @@ from __future__ import annotations
 import math
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
-from diffusers.models.autoencoders.vae import DecoderOutput
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+
+from semcom_app.models.torchvision_ops import ensure_torchvision
+
+ensure_torchvision()
+from diffusers.configuration_utils import ConfigMixin, register_to_config  # noqa: E402
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput  # noqa: E402
+from diffusers.models.autoencoders.vae import DecoderOutput  # noqa: E402
+from diffusers.models.modeling_utils import ModelMixin  # noqa: E402
 
 PATCH = 4  # side of the pixel-unshuffle at the input and of the pixel-shuffle at the output
 

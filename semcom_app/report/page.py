@@ -26,6 +26,7 @@ from semcom_app.report.figures import (
     mask_picture,
     psnr_text,
 )
+from semcom_app.report.maps import BITS_SCALE, importance_scale
 from semcom_app.report.parts import banner, card, fact_list, figure, footer, plain
 from semcom_app.report.parts import page as html_page
 from semcom_app.report.text import (
@@ -65,7 +66,8 @@ _PLACED = frozenset({
     "channel_uses", "overhead_uses", "cbr", "compression_rate", "compression_rate_with_header",
     "ber_raw", "ber_decoded", "blocks", "blocks_failed", "delivered", "intact", "error", "psnr_db",
     "ssim", "encode_ms", "link_ms", "decode_ms", "seed", "device",
-    "received_file", "comparison_file",
+    "received_file", "comparison_file", "maps_file",
+    "patches", "patch_bits_mean", "patches_without_bits", "patch_header_bits", "rho_payload", "rho_total",
     "modulation", "fragments_sent", "fragments_lost", "cfo_hz", "timing_offset_samples",
 })
 # fmt: on
@@ -329,6 +331,7 @@ def _cost(row: Mapping[str, Any]) -> str:
     rate, with_header = row.get("compression_rate"), row.get("compression_rate_with_header")
     return fact_list(
         [
+            *_patches(row),
             ("Payload", f"{count_text(row.get('payload_bits'))} bit", ""),
             ("Header", f"{count_text(row.get('header_bits'))} bit", "side information, protected"),
             ("Channel uses", count_text(row.get("channel_uses")), "every symbol sent"),
@@ -338,6 +341,18 @@ def _cost(row: Mapping[str, Any]) -> str:
             ("Compression with header", percent(with_header), "(payload + header) ÷ (W·H·24 bit)"),
         ]
     )
+
+
+def _patches(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What codecs that allocate bits to patches have to tell."""
+    if row.get("patches") is None:
+        return []
+    spent = f"{count_text(row.get('patches_without_bits'))} of {count_text(row['patches'])} without any"
+    return [
+        ("Bits per sample", significant(row.get("patch_bits_mean"), 4), f"mean over the patches; {spent}"),
+        ("ρ of the payload", significant(row.get("rho_payload"), 4), "payload ÷ 8KN"),
+        ("ρ of everything", significant(row.get("rho_total"), 4), "payload and header ÷ 8KN"),
+    ]
 
 
 def _radio(row: Mapping[str, Any], block_ok: NDArray[np.bool_] | None) -> str:
@@ -499,7 +514,14 @@ def _maps(result: ImageResult) -> str:
         if name == "latent" or array.ndim != 2 or array.size == 0:
             continue
         size = f"{array.shape[1]} × {array.shape[0]}"
-        if array.dtype == np.bool_:
+        if name == "importance":
+            scale = importance_scale(array)
+            note = _scale(scale, "")
+            figures.append(figure(scale.picture(array), name, f"<b>{_title(name)}</b> {size} patches{note}", True))
+        elif name == "patch_bits":
+            note = _scale(BITS_SCALE, f"mean {significant(array.mean())}")
+            figures.append(figure(BITS_SCALE.picture(array), name, f"<b>{_title(name)}</b> {size} patches{note}", True))
+        elif array.dtype == np.bool_:
             share = f"{percent(array.mean())} of {count_text(array.size)} locations are important (bright)"
             figures.append(figure(mask_picture(array), name, f"<b>{_title(name)}</b> {size}. {share}", True))
         elif np.issubdtype(array.dtype, np.number):
@@ -516,7 +538,13 @@ def _maps(result: ImageResult) -> str:
 
 
 def _title(name: str) -> str:
-    return {"attention": "Attention map", "mask": "Mask"}.get(name, escaped(_label(name)).capitalize())
+    known = {
+        "attention": "Attention map",
+        "mask": "Mask",
+        "importance": "Importance of the patches",
+        "patch_bits": "Bits per sample",
+    }
+    return known.get(name, escaped(_label(name)).capitalize())
 
 
 def _notes(row: Mapping[str, Any]) -> str:

@@ -86,7 +86,7 @@ align-items:center;margin-bottom:.5rem}
 .lattiles img{width:100%;height:auto;max-height:16rem;border-radius:4px}
 .lattiles span{font-size:.8rem;color:var(--muted);text-align:center}
 .maps{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr))}
-.maps img{width:100%;height:auto;max-height:24rem;border-radius:4px}
+.maps img{width:100%;height:auto;max-height:24rem;object-fit:contain;object-position:left}
 .scale{display:grid;grid-template-columns:auto minmax(3rem,11rem) auto 1fr;gap:.3rem .6rem;align-items:center;
 font-size:.8rem;font-variant-numeric:tabular-nums;margin-top:.35rem}
 .scale i{height:.65rem;border-radius:3px}

@@ -35,6 +35,8 @@ _LONGEST_RECONNECT_MS: Final = 500
 _LINGER_MS: Final = 1000
 _EVENTS_WAITING: Final = 100_000
 _MAX_ENVELOPE: Final = 4
+#: Requests that may still be answered although newer ones were sent.
+_MAX_OPEN: Final = 3
 #: Between a reply without samples and the next request.
 _PAUSE_S: Final = 0.005
 #: A flood of messages must not keep its reader from everything else.
@@ -79,10 +81,9 @@ class Port:
         socket.heartbeat_timeout = _HEARTBEAT_PATIENCE_MS
         socket.reconnect_ivl = _RECONNECT_MS
         socket.reconnect_ivl_max = _LONGEST_RECONNECT_MS
+        # Not `immediate`: with it, ZeroMQ throws away what had come from a side that disappears and was not read yet.
         if kind == zmq.ROUTER:
             socket.router_mandatory = True
-        else:
-            socket.immediate = True  # no request for a side that is not there
         endpoint = f"inproc://events-{id(self)}"
         socket.monitor(endpoint, _FOLLOWED)
         self.events = self._context.socket(zmq.PAIR)
@@ -193,6 +194,8 @@ class AskingPort(Port):
         self.connected = False
         self.asked_at: float | None = None
         self._replies: list[Samples] = []
+        self._number = 0
+        self._open: list[bytes] = []
         self._empty = 0
         self._ask_again_at = 0.0
         super().__init__(zmq.DEALER, address, False, MAX_REPLY_BYTES, allow_remote)
@@ -205,9 +208,12 @@ class AskingPort(Port):
         if not self.connected or self.asked_at is not None or time.monotonic() < self._ask_again_at:
             return False
         try:
-            self.socket.send_multipart([b"", encode_request(count)], zmq.NOBLOCK)
-        except zmq.Again:  # its end has not been reported yet
+            self._number += 1
+            number = self._number.to_bytes(8, "big")
+            self.socket.send_multipart([number, b"", encode_request(count)], zmq.NOBLOCK)
+        except zmq.Again:
             return False
+        self._open = [*self._open[-_MAX_OPEN:], number]
         self.asked_at = time.monotonic()
         return True
 
@@ -228,12 +234,15 @@ class AskingPort(Port):
 
     def _read_message(self) -> None:
         parts = self._read_parts()
-        if len(parts) != 2 or parts[0] or self.asked_at is None:
+        if len(parts) != 3 or parts[1] or parts[0] not in self._open:
             self.malformed += 1
             return
-        self.asked_at = None
+        # A request that waited for a side to come back is answered after it was given up: its samples are as good.
+        if parts[0] == self._open[-1]:
+            self.asked_at = None
+        self._open.remove(parts[0])
         try:
-            samples = decode_reply(parts[1])
+            samples = decode_reply(parts[2])
         except FormatError:
             self.malformed += 1
             return

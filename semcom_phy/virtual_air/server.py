@@ -36,8 +36,8 @@ _ASK_AGAIN_S: Final = 0.02
 _LONGEST_WAIT_S: Final = 0.25
 #: How long receivers may take to fetch what was waiting for them when the air ends, from one request to the next
 #: and together.
-_LEAVE_S: Final = 10.0
-_LONGEST_LEAVE_S: Final = 30.0
+_LEAVE_S: Final = 3.0
+_LONGEST_LEAVE_S: Final = 10.0
 
 
 @dataclass

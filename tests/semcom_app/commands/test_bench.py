@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from semcom_app.benchmarks.fer import load_curve
-from semcom_app.benchmarks.peers import commpy_missing, gnuradio_missing
+from semcom_app.benchmarks.peers import commpy_missing
 from semcom_app.cli import run
 from semcom_app.commands.bench import parse_rate
 from semcom_phy.coding.decoders import ALGORITHMS
@@ -115,7 +115,7 @@ def test_commpy_is_measured_and_compared_with(capsys: pytest.CaptureFixture[str]
     assert reference["speed_vs_commpy"] == pytest.approx(reference["mbit_s"] / commpy["mbit_s"])
 
 
-@pytest.mark.skipif(gnuradio_missing() is not None, reason="GNU Radio is not installed")
+@pytest.mark.usefixtures("gnuradio")
 def test_gnu_radio_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*QUICK, "--backend", "gnuradio", "--ebn0", "4", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import signal
 import subprocess
@@ -13,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,18 +33,6 @@ from semcom_phy.radios.worker_protocol import PART, WINDOW
 ROOT = Path(__file__).parents[3]
 CONFIG = RadioConfig(frequency_hz=433.92e6, sample_rate_hz=1e6, gain_db=30.0)
 
-
-def _plugin(name: str = "soapy_loopback_plugin") -> ModuleType:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / "soapy_loopback" / "plugin.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-loopback = _plugin().loopback
 pytestmark = pytest.mark.usefixtures("gnuradio")
 
 

@@ -1,0 +1,410 @@
+"""`semcom rx`: pictures out of a radio."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from semcom_app.commands.codec_options import (
+    DeviceOption,
+    JsonOption,
+    VaeOption,
+    check_codec_options,
+    check_device,
+)
+from semcom_app.commands.link_options import (
+    AlgorithmOption,
+    IterationsOption,
+    SpsOption,
+    check_algorithm,
+    check_iterations,
+    make_waveform,
+)
+from semcom_app.commands.radio_options import (
+    AntennaOption,
+    BandwidthOption,
+    ClockOption,
+    FrequencyOption,
+    GainOption,
+    LinkIdOption,
+    RadioChannelOption,
+    RadioOption,
+    RateOfRadioOption,
+    radio_config,
+)
+from semcom_phy.errors import ConfigurationError, LinkError
+
+if TYPE_CHECKING:
+    from semcom_app.reception import PictureDecoder
+    from semcom_phy.capture import Recorder
+    from semcom_phy.links.air_frames import AirFrame
+    from semcom_phy.links.burst_log import LoggedBurst
+    from semcom_phy.radios.base import ReceiveRadio, Samples
+    from semcom_phy.waveform import ReceiverConfig, Waveform
+
+#: Frames and bursts that are listed in result.json; older ones are counted.
+LISTED = 10_000
+#: Bursts whose verdict may still be open.
+_OPEN_BURSTS = 2_000
+_CHUNK = 1 << 15
+_SLICE_S = 0.25
+_STATISTICS_S = 1.0
+_READ_AHEAD_S = 10.0
+_READ_AHEAD_MOST = 1 << 25
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("rx")(rx)
+
+
+def rx(
+    radio: RadioOption = "air",
+    frequency: FrequencyOption = None,
+    sample_rate: RateOfRadioOption = None,
+    gain: GainOption = None,
+    antenna: AntennaOption = None,
+    bandwidth: BandwidthOption = None,
+    clock_source: ClockOption = None,
+    radio_channel: RadioChannelOption = 0,
+    count: Annotated[int | None, typer.Option(help="End after so many pictures.")] = None,
+    duration: Annotated[float | None, typer.Option(help="End after so many seconds of samples.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="End when no samples have come for so many seconds.", show_default="never")
+    ] = None,
+    record: Annotated[Path | None, typer.Option("--record", help="Record the samples as SigMF of this name.")] = None,
+    datatype: Annotated[
+        str | None, typer.Option(help="--record: cf32_le, ci16_le or ci8.", show_default="ci16_le")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="--record: replace a recording of this name.")] = False,
+    sps: SpsOption = None,
+    link_id: LinkIdOption = None,
+    iterations: IterationsOption = 5,
+    algorithm: AlgorithmOption = "log-map",
+    vae: VaeOption = "compact",
+    device: DeviceOption = "auto",
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, statistics.json and result.json.")] = Path(
+        "out/rx"
+    ),
+    as_json: JsonOption = False,
+) -> int:
+    """Receive pictures from a radio; each is written when it comes. Ctrl-C or SIGTERM ends it.
+
+    Exit code 0 when every frame that was found was delivered, and --count was reached; 1 when not, when there was no
+    frame, or the radio failed; 2 for wrong usage. A frame that the end of the reception cut off does not count.
+    """
+    check_device(device)
+    check_codec_options(vae)
+    check_iterations(iterations)
+    check_algorithm(algorithm)
+    _check_limits(count, duration, timeout)
+    if record is None and (datatype is not None or overwrite):
+        raise ConfigurationError("--datatype and --overwrite are for --record; leave them out")
+    asked = radio_config(frequency, sample_rate, gain, antenna, bandwidth, clock_source, radio_channel)
+
+    from semcom_app.codecs import CodecOptions
+    from semcom_app.images import check_writable
+    from semcom_app.reception import PictureDecoder
+    from semcom_app.streaming import StopSignals
+    from semcom_phy.coding.transport import TurboCode
+    from semcom_phy.links.air_frames import MAX_BURST_SYMBOLS
+    from semcom_phy.radios import open_receiver
+    from semcom_phy.radios.read_ahead import ReadAhead
+    from semcom_phy.waveform import ReceiverConfig
+
+    check_writable(out)
+    with StopSignals() as signals, open_receiver(radio, asked) as opened:
+        waveform = make_waveform(sps, opened.sample_rate_hz)
+        config = ReceiverConfig(waveform=waveform, link=link_id, max_burst_symbols=MAX_BURST_SYMBOLS)
+        recorder = None if record is None else _recorder(record, opened, frequency, datatype or "ci16_le", overwrite)
+        turbo = TurboCode(iterations=iterations, algorithm=algorithm)
+        session = _Session(config, turbo, PictureDecoder(CodecOptions(vae=vae, device=device)), recorder, out)
+        session.lines = not as_json
+        limits = _Limits(count, duration, timeout)
+        ahead = int(min(opened.sample_rate_hz * _READ_AHEAD_S, _READ_AHEAD_MOST))
+        with ReadAhead(opened, ahead) as source:
+            try:
+                failure = session.listen(source, limits, signals.stopped)
+            except BaseException:
+                if recorder is not None:
+                    recorder.discard()
+                raise
+            summary = {
+                "config": {
+                    "command": shlex.join(["semcom", *sys.argv[1:]]),
+                    "samples_per_symbol": waveform.samples_per_symbol,
+                    "roll_off": waveform.roll_off,
+                    "link_id": link_id,
+                    "iterations": iterations,
+                    "algorithm": algorithm,
+                    "vae": vae,
+                    "device": device,
+                },
+                **session.finish(source),
+            }
+    if as_json:
+        from semcom_app.commands.send import json_bytes
+
+        typer.echo(json_bytes(summary), nl=False)
+    else:
+        _print(summary, out)
+    if failure is not None:
+        raise failure
+    total = summary["summary"]
+    if not total["frames"]:
+        raise LinkError(_silence(summary, waveform))
+    lost = total["frames"] - total["frames_delivered"]
+    lost_at_the_end = session.cut_off - session.cut_off_delivered
+    return 0 if lost == lost_at_the_end and total["frames_delivered"] >= (count or 1) else 1
+
+
+def _check_limits(count: int | None, duration: float | None, timeout: float | None) -> None:
+    if count is not None and count < 1:
+        raise ConfigurationError(f"--count must be at least 1, not {count}")
+    for name, seconds in (("--duration", duration), ("--timeout", timeout)):
+        if seconds is not None and not 0.0 < seconds <= 1e9:
+            raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds}")
+
+
+def _recorder(path: Path, radio: ReceiveRadio, frequency: float | None, datatype: str, overwrite: bool) -> Recorder:
+    from semcom_phy.capture import Recorder, RecordingInfo
+
+    hardware = str(radio.describe().get("radio", "radio"))
+    info = RecordingInfo(radio.sample_rate_hz, datatype, center_frequency_hz=frequency, hardware=hardware)
+    return Recorder(path, info, overwrite=overwrite)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Limits:
+    """When to end without being told."""
+
+    count: int | None
+    duration_s: float | None
+    timeout_s: float | None
+
+
+class _Session:
+    """One reception: samples through the receiver, pictures and statistics to the disk as they come."""
+
+    def __init__(
+        self, config: ReceiverConfig, turbo: Any, decoder: PictureDecoder, recorder: Recorder | None, out: Path
+    ) -> None:
+        from semcom_phy.links.air_frames import AirReceiver
+        from semcom_phy.links.burst_log import BurstLog
+
+        self.lines = True
+        #: Frames that the end of the reception may have cut off, and how many of them were delivered nevertheless.
+        self.cut_off = self.cut_off_delivered = 0
+        self._waveform: Waveform = config.waveform
+        self._log = BurstLog()
+        self._receiver = AirReceiver(config, turbo, on_burst=self._log.take)
+        self._decoder, self._recorder, self._out = decoder, recorder, out
+        self._rows: deque[dict[str, Any]] = deque(maxlen=LISTED)
+        self._bursts: deque[LoggedBurst] = deque(maxlen=LISTED)
+        self._totals = {"bursts": 0, "bursts_intact": 0, "frames": 0, "frames_delivered": 0, "frames_intact": 0}
+        self._annotated = 0
+        self._samples = 0
+        self._lost_samples = 0
+        self._overruns = 0
+        self._interrupted = False
+        self._problem: str | None = None
+        self._began = time.monotonic()
+        self._written = 0.0
+
+    def listen(self, radio: ReceiveRadio, limits: _Limits, stopped: Callable[[], bool]) -> LinkError | None:
+        """Receive until a limit, the end of the stream or `stopped()`; return what the radio failed of, if it did."""
+        from semcom_phy.radios import RadioTimeoutError
+
+        rate = self._waveform.sample_rate_hz
+        last = None if limits.duration_s is None else round(limits.duration_s * rate)
+        heard = time.monotonic()
+        failure: LinkError | None = None
+        while not self._enough(limits) and (last is None or self._samples < last):
+            if stopped():
+                self._interrupted = True
+                break
+            try:
+                samples = radio.read(_CHUNK if last is None else min(_CHUNK, last - self._samples), _SLICE_S)
+            except RadioTimeoutError as error:
+                if limits.timeout_s is not None and time.monotonic() - heard > limits.timeout_s:
+                    self._problem = str(error)
+                    break
+                self._write_statistics(radio)
+                continue
+            except LinkError as error:
+                failure, self._problem = error, str(error)
+                break
+            if not samples.size:
+                break
+            heard = time.monotonic()
+            self._take(samples, radio)
+        # A frame that comes after the last one that was asked for is not wanted any more.
+        whole = dict(self._totals)
+        if not self._enough(limits):
+            self._keep(self._receiver.flush())
+        if self._interrupted or (last is not None and self._samples >= last):
+            self.cut_off = self._totals["frames"] - whole["frames"]
+            self.cut_off_delivered = self._totals["frames_delivered"] - whole["frames_delivered"]
+        return failure
+
+    def _enough(self, limits: _Limits) -> bool:
+        return limits.count is not None and self._totals["frames"] >= limits.count
+
+    def _take(self, samples: Samples, radio: ReceiveRadio) -> None:
+        counts = radio.counts
+        if self._recorder is not None:
+            if counts.lost_samples > self._lost_samples:
+                self._recorder.begin_segment(lost_samples=counts.lost_samples - self._lost_samples)
+                self._lost_samples = counts.lost_samples
+            self._recorder.append(samples)
+        self._samples += samples.size
+        self._keep(self._receiver.push(samples))
+        if counts.overruns > self._overruns and self.lines:
+            typer.echo(f"overruns: {counts.overruns}, samples lost: {counts.lost_samples}", err=True)
+        self._overruns = counts.overruns
+        self._settle(_OPEN_BURSTS)
+        self._write_statistics(radio)
+
+    def _keep(self, frames: list[AirFrame]) -> None:
+        from semcom_app.images import png_bytes, write_bytes
+        from semcom_app.replay_tables import frame_state
+
+        for frame in frames:
+            self._log.settle(frame)
+            picture = self._decoder.decode(frame)
+            row, totals = picture.row, self._totals
+            totals["frames"] += 1
+            totals["frames_delivered"] += row["delivered"]
+            totals["frames_intact"] += row["intact"]
+            row["received_file"] = f"frame-{totals['frames']:06d}.received.png"
+            write_bytes(self._out / row["received_file"], png_bytes(picture.pixels))
+            self._rows.append(row)
+            self._written = 0.0
+            if self.lines:
+                typer.echo(f"frame {totals['frames']}: image {row['image']}, {frame_state(row).lower()}", err=True)
+
+    def _settle(self, keep: int) -> None:
+        """Move all bursts but the last `keep`, whose verdicts may be open, from the log to the counts."""
+        from semcom_phy.capture.recorder import MAX_BURSTS
+
+        number = max(len(self._log.bursts) - keep, 0)
+        for burst in self._log.bursts[:number]:
+            self._bursts.append(burst)
+            self._totals["bursts"] += 1
+            self._totals["bursts_intact"] += burst.crc_ok is True
+            if self._recorder is not None and self._annotated < MAX_BURSTS:
+                self._recorder.annotate(burst.annotation(self._waveform, self._recorder.samples_written))
+                self._annotated += 1
+        del self._log.bursts[:number]
+
+    def _write_statistics(self, radio: ReceiveRadio, at_once: bool = False) -> None:
+        from semcom_app.commands.send import json_bytes
+        from semcom_app.images import write_bytes
+
+        now = time.monotonic()
+        if at_once or now - self._written >= _STATISTICS_S:
+            self._written = now
+            write_bytes(self._out / "statistics.json", json_bytes(self._statistics(radio)))
+
+    def _statistics(self, radio: ReceiveRadio) -> dict[str, Any]:
+        open_bursts = self._log.bursts
+        return {
+            "radio": radio.describe(),
+            "counts": radio.counts.describe(),
+            "receiver": dataclasses.asdict(self._receiver.receiver.counts),
+            "assembler": dataclasses.asdict(self._receiver.assembler.counts),
+            "summary": {
+                **self._totals,
+                "bursts": self._totals["bursts"] + len(open_bursts),
+                "bursts_intact": self._totals["bursts_intact"] + sum(b.crc_ok is True for b in open_bursts),
+                "samples": self._samples,
+                "duration_s": self._samples / self._waveform.sample_rate_hz,
+                "elapsed_s": time.monotonic() - self._began,
+                "interrupted": self._interrupted,
+                "problem": self._problem,
+            },
+        }
+
+    def finish(self, radio: ReceiveRadio) -> dict[str, Any]:
+        """Close the recording, write statistics.json and result.json; return the content of the latter."""
+        from semcom_app.commands.send import json_bytes
+        from semcom_app.images import write_bytes
+        from semcom_app.results import versions
+
+        self._settle(0)
+        recording = None
+        if self._recorder is not None:
+            recording = self._close_recording(self._recorder)
+        self._write_statistics(radio, at_once=True)
+        summary = {
+            "versions": versions(),
+            **self._statistics(radio),
+            "recording": recording,
+            "bursts": [burst.describe(self._waveform) for burst in self._bursts],
+            "images": list(self._rows),
+        }
+        write_bytes(self._out / "result.json", json_bytes(summary))
+        return summary
+
+    def _close_recording(self, recorder: Recorder) -> dict[str, Any] | None:
+        if not recorder.samples_written:
+            recorder.discard()
+            return None
+        recorder.close()
+        return {
+            "file": recorder.meta_path.name,
+            "datatype": recorder.info.datatype,
+            "samples": recorder.samples_written,
+            "bursts": self._annotated,
+            "saturated_samples": recorder.saturated_samples,
+            "non_finite_samples": recorder.non_finite_samples,
+        }
+
+
+def _print(summary: dict[str, Any], out: Path) -> None:
+    from semcom_app.progress import printable
+    from semcom_app.replay_tables import dropped
+
+    total, counts = summary["summary"], summary["counts"]
+    lines = [
+        f"{total['duration_s']:.3g} s of samples, {total['bursts']} bursts ({total['bursts_intact']} intact); "
+        f"{total['frames']} frames, {total['frames_delivered']} delivered, {total['frames_intact']} intact"
+    ]
+    if dropped(summary):
+        lines.append(f"also: {', '.join(dropped(summary))}")
+    if counts["overruns"] or counts["lost_samples"] or counts["errors"]:
+        lines.append(
+            f"radio: {counts['overruns']} overruns, {counts['lost_samples']} samples lost, {counts['errors']} errors"
+        )
+    if summary["recording"] is not None:
+        lines.append(f"recording: {summary['recording']['file']}, {summary['recording']['samples']} samples")
+    lines.append(f"result: {out / 'result.json'}")
+    for line in lines:
+        typer.echo(printable(line))
+
+
+def _silence(summary: dict[str, Any], waveform: Waveform) -> str:
+    """Why there is nothing to show, and what to try."""
+    total, counts = summary["summary"], summary["receiver"]
+    heard = f"{total['duration_s']:.3g} s of samples"
+    if total["problem"]:
+        return f"no picture: {total['problem']}"
+    if not total["samples"]:
+        return "no picture: no samples came; check --radio, and whether somebody transmits"
+    if not counts["detections"]:
+        return (
+            f"no picture: no burst in {heard} at {waveform.samples_per_symbol} samples per symbol; check --sps, "
+            "--frequency and --gain"
+        )
+    return (
+        f"no picture in {heard}: {counts['detections']} preambles found, {counts['headers_failed']} headers too noisy, "
+        f"{counts['headers_invalid'] + counts['oversized']} not understood"
+    )

@@ -1,0 +1,310 @@
+"""`semcom tx`: pictures and videos as bursts through a radio."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from semcom_app.commands.codec_options import (
+    BitsOption,
+    CodecOption,
+    DeviceOption,
+    SampleOption,
+    SeedOption,
+    SizeOption,
+    ThresholdOption,
+    VaeOption,
+    check_codec_options,
+    check_device,
+    check_seed,
+)
+from semcom_app.commands.link_options import (
+    FecOption,
+    FragmentOption,
+    InterleaveOption,
+    LinkOptions,
+    ModulationOption,
+    RateOption,
+    RepeatOption,
+    SpsOption,
+    air_config,
+    make_waveform,
+    parse_rate,
+)
+from semcom_app.commands.radio_options import (
+    AntennaOption,
+    BandwidthOption,
+    ClockOption,
+    FrequencyOption,
+    GainOption,
+    LinkIdOption,
+    RadioChannelOption,
+    RadioOption,
+    RateOfRadioOption,
+    radio_config,
+)
+from semcom_phy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from semcom_app.images import LoadedImage
+    from semcom_app.streaming import PictureSource
+    from semcom_phy.links import FrameFormat
+    from semcom_phy.radios import TransmitRadio
+    from semcom_phy.radios.base import Samples
+    from semcom_phy.waveform import Waveform
+
+#: Pictures that are listed in the result; older ones are counted.
+LISTED = 10_000
+_SLICE_S = 0.25
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("tx")(tx)
+
+
+def tx(
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Pictures, videos, or folders of them.", show_default=False, metavar="FILE")
+    ],
+    radio: RadioOption = "air",
+    frequency: FrequencyOption = None,
+    sample_rate: RateOfRadioOption = None,
+    gain: GainOption = None,
+    antenna: AntennaOption = None,
+    bandwidth: BandwidthOption = None,
+    clock_source: ClockOption = None,
+    radio_channel: RadioChannelOption = 0,
+    level: Annotated[float, typer.Option(help="Mean power of a burst, dB relative to full scale.")] = -9.0,
+    loop: Annotated[bool, typer.Option("--loop/--once", help="Begin again after the last picture.")] = False,
+    every: Annotated[int, typer.Option(help="Of a video, send each so many-th frame.")] = 1,
+    first_image: Annotated[
+        int | None, typer.Option("--first-image", help="Number of the first picture.", show_default="random")
+    ] = None,
+    link_id: LinkIdOption = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that the radio may take nothing.")] = 60.0,
+    codec: CodecOption = "vcsc-8bit",
+    modulation: ModulationOption = None,
+    sps: SpsOption = None,
+    repeat: RepeatOption = None,
+    fragment_symbols: FragmentOption = None,
+    fec: FecOption = "turbo",
+    rate: RateOption = None,
+    interleave: InterleaveOption = False,
+    bits: BitsOption = None,
+    threshold: ThresholdOption = None,
+    vae: VaeOption = "compact",
+    sample: SampleOption = False,
+    size: SizeOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, and nothing else.")] = False,
+) -> int:
+    """Send pictures, folders and videos through a radio, one after the other.
+
+    Exit code 0 when everything was sent, and for --loop ended by Ctrl-C or SIGTERM; 1 when it was ended before, or the
+    radio failed; 2 for wrong usage.
+    """
+    check_seed(seed)
+    check_device(device)
+    check_codec_options(vae, bits, threshold)
+    if first_image is not None and not 0 <= first_image < 1 << 32:
+        raise ConfigurationError(f"--first-image must be from 0 to 2^32 - 1, not {first_image}")
+    options = LinkOptions(
+        seed=seed,
+        fec=fec,
+        rate=parse_rate(rate, fec),
+        interleave=interleave,
+        modulation=modulation,
+        sps=sps,
+        sample_rate_hz=sample_rate,
+        repeat=repeat,
+        fragment_symbols=fragment_symbols,
+    )
+    frames = air_config(options).frames
+    if link_id is not None:
+        frames = dataclasses.replace(frames, link=link_id)
+    asked = radio_config(frequency, sample_rate, gain, antenna, bandwidth, clock_source, radio_channel)
+
+    from semcom_app.codecs import CodecOptions, make_codec
+    from semcom_app.streaming import PictureSource, StopSignals
+    from semcom_phy.radios import open_transmitter
+    from semcom_phy.zmq.waiting import checked_timeout
+
+    checked_timeout("--timeout", timeout)
+    source = PictureSource(pictures, size, every)
+    with StopSignals() as signals, open_transmitter(radio, asked) as opened:
+        waveform = make_waveform(sps, opened.sample_rate_hz)
+        coder = make_codec(
+            codec, CodecOptions(vae=vae, device=device, bits=bits, threshold=threshold, sample=sample, seed=seed)
+        )
+        sender = _Sender(opened, waveform, frames, level, first_image, timeout, signals.stopped)
+        finished = sender.send_all(_pictures(source, loop), coder, lines=not as_json)
+        summary = {
+            "config": {
+                "command": shlex.join(["semcom", *sys.argv[1:]]),
+                **coder.describe(),
+                "samples_per_symbol": waveform.samples_per_symbol,
+                "level_dbfs": level,
+                "modulation": frames.modulation,
+                "fec": frames.fec,
+                "passes": frames.passes,
+                "link_id": frames.link,
+                "size": size,
+                "seed": seed,
+            },
+            "radio": opened.describe(),
+            "counts": opened.counts.describe(),
+            **sender.describe(finished),
+        }
+    if as_json:
+        from semcom_app.commands.send import json_bytes
+
+        typer.echo(json_bytes(summary), nl=False)
+    else:
+        _print(summary)
+    return 0 if finished or loop else 1
+
+
+def _pictures(source: PictureSource, loop: bool) -> Iterator[LoadedImage]:
+    yield from source
+    while loop:
+        yield from source
+
+
+class _Sender:
+    """Turns pictures into bursts and writes these to a radio, until there are no more or it is told to stop."""
+
+    def __init__(
+        self,
+        radio: TransmitRadio,
+        waveform: Waveform,
+        frames: FrameFormat,
+        level_dbfs: float,
+        first_image: int | None,
+        timeout_s: float,
+        stopped: Callable[[], bool],
+    ) -> None:
+        import numpy as np
+
+        from semcom_phy.links.air_link import AirTransmitter
+        from semcom_phy.waveform import Transmitter, TransmitterConfig
+
+        self._radio, self._frames, self._timeout_s, self._stopped = radio, frames, timeout_s, stopped
+        self._transmitter = Transmitter(TransmitterConfig(waveform, level_dbfs))
+        self._silence = AirTransmitter(waveform, frames, 0).silence
+        # Two runs must not have the same numbers: a receiver would take their frames for one.
+        start = np.random.default_rng().integers(1 << 32) if first_image is None else first_image
+        self._image = int(start)
+        self._sent: deque[dict[str, Any]] = deque(maxlen=LISTED)
+        self._pictures = self._bursts = 0
+        self._began = time.monotonic()
+
+    def send_all(self, pictures: Iterator[LoadedImage], codec: Any, lines: bool) -> bool:
+        """Send until the end, True, or until stopped, False. What of a picture was sent by then is left incomplete."""
+        from semcom_phy.links.air_link import LEAD_SYMBOLS, TAIL_SYMBOLS
+
+        finished = self._write(self._silence(LEAD_SYMBOLS))
+        for picture in pictures:
+            if not finished or self._stopped():
+                finished = False
+                break
+            finished = self._send(picture, codec, lines)
+        if finished and self._write(self._silence(TAIL_SYMBOLS)):
+            self._drain()
+        return finished
+
+    def _send(self, picture: LoadedImage, codec: Any, lines: bool) -> bool:
+        import numpy as np
+
+        from semcom_app.progress import printable
+        from semcom_app.reception import payload_sha256
+        from semcom_phy.links import Frame
+        from semcom_phy.links.air_frames import frame_bursts
+        from semcom_phy.links.air_link import GAP_SYMBOLS
+
+        encoded = codec.encode(picture.pixels)
+        image, self._image = self._image, (self._image + 1) % (1 << 32)
+        bursts = frame_bursts(Frame(encoded.header, encoded.bits), self._frames, image)
+        for burst in bursts:
+            samples = np.concatenate([self._transmitter.modulate(burst), self._silence(GAP_SYMBOLS)])
+            if not self._write(samples):
+                return False
+            self._bursts += 1
+        self._pictures += 1
+        self._sent.append(
+            {
+                "file": picture.name,
+                "image": image,
+                "bursts": len(bursts),
+                "payload_bits": int(encoded.bits.size),
+                "payload_sha256": payload_sha256(encoded.bits),
+            }
+        )
+        if lines:
+            typer.echo(printable(f"{picture.name}: image {image}, {len(bursts)} bursts"), err=True)
+        return True
+
+    def _write(self, samples: Samples) -> bool:
+        """Hand samples to the radio; False when told to stop. Raises RadioError when it takes nothing for too long."""
+        from semcom_phy.radios import RadioTimeoutError
+
+        until = time.monotonic() + self._timeout_s
+        while not self._stopped():
+            before = self._radio.counts.samples
+            try:
+                self._radio.write(samples, _SLICE_S)
+                return True
+            except RadioTimeoutError:
+                taken = self._radio.counts.samples - before
+                samples = samples[taken:]
+                if taken:
+                    until = time.monotonic() + self._timeout_s
+                elif time.monotonic() > until:
+                    raise
+        return False
+
+    def _drain(self) -> None:
+        from semcom_phy.radios import RadioTimeoutError
+
+        until = time.monotonic() + self._timeout_s
+        while not self._stopped():
+            try:
+                return self._radio.drain(_SLICE_S)
+            except RadioTimeoutError:
+                if time.monotonic() > until:
+                    raise
+
+    def describe(self, finished: bool) -> dict[str, Any]:
+        """What was sent."""
+        from semcom_app.results import versions
+
+        return {
+            "versions": versions(),
+            "summary": {
+                "pictures": self._pictures,
+                "bursts": self._bursts,
+                "samples": self._radio.counts.samples,
+                "elapsed_s": time.monotonic() - self._began,
+                "interrupted": not finished,
+            },
+            "sent": list(self._sent),
+        }
+
+
+def _print(summary: dict[str, Any]) -> None:
+    total, counts = summary["summary"], summary["counts"]
+    seconds = total["samples"] / summary["radio"]["sample_rate_hz"]
+    losses = "".join(f", {counts[name]} {name}" for name in ("underruns", "late", "errors") if counts[name])
+    typer.echo(
+        f"{total['pictures']} pictures in {total['bursts']} bursts, {seconds:.3g} s of samples{losses}"
+        + ("; ended before the last one" if total["interrupted"] else "")
+    )
