@@ -134,7 +134,9 @@ class _PduSocket:
         self._socket.maxmsgsize = options.limits.message_bytes if kind == zmq.PULL else 1024
         self._socket.rcvhwm = options.high_water_mark if kind == zmq.PULL else 1
         self._socket.sndhwm = options.high_water_mark
-        self._socket.immediate = True  # no queue for a peer that is not there
+        # No queue for a peer that is not there. For senders only: a receiver would throw away what has come but was not
+        # read yet when the other side goes.
+        self._socket.immediate = kind == zmq.PUSH
         self._monitor = PeerMonitor(self._context, self._socket)
         try:
             if bind:

@@ -408,6 +408,20 @@ def test_closing_lets_the_last_pdus_go() -> None:
         assert [receiver.receive().metadata["seq"] for _ in range(50)] == list(range(50))
 
 
+@pytest.mark.parametrize("sender_binds", [True, False])
+def test_what_has_come_is_read_after_the_sender_is_gone(sender_binds: bool) -> None:
+    first: Any = PduSender if sender_binds else PduReceiver
+    second: Any = PduReceiver if sender_binds else PduSender
+    with first(ANY, bind=True, session="s") as one, second(one.address, bind=False, session="s") as other:
+        sender, receiver = (one, other) if sender_binds else (other, one)
+        for number in range(5):
+            sender.send(Pdu({"n": number}, np.zeros(10, np.uint8)))
+        sender.close()
+        wait_until(lambda: receiver.stats.disconnects == 1)
+        assert [receiver.receive().metadata["n"] for _ in range(5)] == list(range(5))
+        assert receiver.stats.lost == 0
+
+
 def test_closed_sockets_say_so() -> None:
     sender, receiver = PduSender(ANY, bind=True), PduReceiver(ANY, bind=True)
     for opened in (sender, receiver):
