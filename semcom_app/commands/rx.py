@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcom_app.commands.codec_options import (
+    DequantizeOption,
     DeviceOption,
     JsonOption,
     VaeOption,
@@ -89,6 +90,7 @@ def rx(
     link_id: LinkIdOption = None,
     iterations: IterationsOption = 5,
     algorithm: AlgorithmOption = "log-map",
+    dequantize: DequantizeOption = None,
     vae: VaeOption = "compact",
     device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option("--out", help="Folder for pictures, statistics.json and result.json.")] = Path(
@@ -110,7 +112,7 @@ def rx(
         raise ConfigurationError("--datatype and --overwrite are for --record; leave them out")
     asked = radio_config(frequency, sample_rate, gain, antenna, bandwidth, clock_source, radio_channel)
 
-    from semcom_app.codecs import CodecOptions
+    from semcom_app.codecs import CodecOptions, make_codec
     from semcom_app.images import check_writable
     from semcom_app.reception import PictureDecoder
     from semcom_app.streaming import StopSignals
@@ -120,13 +122,15 @@ def rx(
     from semcom_phy.radios.read_ahead import ReadAhead
     from semcom_phy.waveform import ReceiverConfig
 
+    iaq = {"dequantize": dequantize}
+    make_codec("iaq-ia", CodecOptions(iaq=iaq))  # raises for an unknown way to dequantize
     check_writable(out)
     with StopSignals() as signals, open_receiver(radio, asked) as opened:
         waveform = make_waveform(sps, opened.sample_rate_hz)
         config = ReceiverConfig(waveform=waveform, link=link_id, max_burst_symbols=MAX_BURST_SYMBOLS)
         recorder = None if record is None else _recorder(record, opened, frequency, datatype or "ci16_le", overwrite)
         turbo = TurboCode(iterations=iterations, algorithm=algorithm)
-        session = _Session(config, turbo, PictureDecoder(CodecOptions(vae=vae, device=device)), recorder, out)
+        session = _Session(config, turbo, PictureDecoder(CodecOptions(vae=vae, device=device, iaq=iaq)), recorder, out)
         session.lines = not as_json
         limits = _Limits(count, duration, timeout)
         ahead = int(min(opened.sample_rate_hz * _READ_AHEAD_S, _READ_AHEAD_MOST))

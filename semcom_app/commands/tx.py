@@ -23,8 +23,10 @@ from semcom_app.commands.codec_options import (
     ThresholdOption,
     VaeOption,
     check_codec_options,
+    check_codec_takes,
     check_device,
     check_seed,
+    iaq_options,
 )
 from semcom_app.commands.link_options import (
     FecOption,
@@ -39,6 +41,7 @@ from semcom_app.commands.link_options import (
     make_waveform,
     parse_rate,
 )
+from semcom_app.commands.option_groups import with_options_of
 from semcom_app.commands.radio_options import (
     AntennaOption,
     BandwidthOption,
@@ -71,6 +74,7 @@ def register(app: typer.Typer) -> None:
     app.command("tx")(tx)
 
 
+@with_options_of(iaq_options)
 def tx(
     pictures: Annotated[
         list[Path], typer.Argument(help="Pictures, videos, or folders of them.", show_default=False, metavar="FILE")
@@ -107,6 +111,7 @@ def tx(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, and nothing else.")] = False,
+    **iaq: Any,
 ) -> int:
     """Send pictures, folders and videos through a radio, one after the other.
 
@@ -116,6 +121,7 @@ def tx(
     check_seed(seed)
     check_device(device)
     check_codec_options(vae, bits, threshold)
+    check_codec_takes(codec, iaq)
     if first_image is not None and not 0 <= first_image < 1 << 32:
         raise ConfigurationError(f"--first-image must be from 0 to 2^32 - 1, not {first_image}")
     options = LinkOptions(
@@ -144,8 +150,18 @@ def tx(
     with StopSignals() as signals, open_transmitter(radio, asked) as opened:
         waveform = make_waveform(sps, opened.sample_rate_hz)
         coder = make_codec(
-            codec, CodecOptions(vae=vae, device=device, bits=bits, threshold=threshold, sample=sample, seed=seed)
+            codec,
+            CodecOptions(
+                vae=vae,
+                device=device,
+                bits=bits,
+                threshold=threshold,
+                sample=sample,
+                seed=seed,
+                **iaq_options(**iaq),
+            ),
         )
+        coder.check_ready()
         sender = _Sender(opened, waveform, frames, level, first_image, timeout, signals.stopped)
         finished = sender.send_all(_pictures(source, loop), coder, lines=not as_json)
         summary = {

