@@ -250,7 +250,7 @@ def _carry_out(
         codec.check_size(*image.pixels.shape[:2])
     check_writable(out)
 
-    from semcom_app.models.autoencoders import select_device
+    from semcom_app.models.devices import select_device
     from semcom_app.pipeline import send_image
     from semcom_app.progress import progress
 

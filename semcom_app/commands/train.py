@@ -72,7 +72,7 @@ def vae(
     if crop % 8 or final_crop % 8:
         raise ConfigurationError("--crop and --final-crop must be multiples of 8")
     from semcom_app.images import check_writable
-    from semcom_app.models.autoencoders import select_device
+    from semcom_app.models.devices import select_device
     from semcom_app.training.vae import TrainingConfig, train
 
     target = select_device(device)
@@ -169,8 +169,8 @@ def vit(
 
     from semcom_app.datasets import load_dataset
     from semcom_app.images import check_writable
-    from semcom_app.models.autoencoders import select_device
     from semcom_app.models.classifiers import load_classifier
+    from semcom_app.models.devices import select_device
     from semcom_app.training.vit import VitTrainingConfig, make_pupil, train
 
     target = select_device(device)

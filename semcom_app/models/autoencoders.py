@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from semcom_app.models.devices import select_device
 from semcom_app.models.torchvision_ops import ensure_torchvision
 from semcom_app.models.weights import FILES, WeightsError, local_folder
-from semcom_phy.errors import ConfigurationError
 
 ensure_torchvision()
 from diffusers.utils import logging as diffusers_logging  # noqa: E402
@@ -22,23 +22,6 @@ from diffusers.utils import logging as diffusers_logging  # noqa: E402
 MAX_CONFIG_BYTES = 1 << 20
 MAX_LAYERS = 64
 MAX_WIDTH = 8192
-
-
-def select_device(name: str) -> torch.device:
-    """Torch device for "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name != "cpu" and name.split(":")[0] != "cuda":
-        raise ConfigurationError(f"unknown device {name!r}. Known: auto, cpu, cuda, cuda:N")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigurationError("no CUDA device here; use --device auto or --device cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigurationError(f"unknown device {name!r}. Known: auto, cpu, cuda, cuda:N") from None
-    if device.index is not None and device.index >= torch.cuda.device_count():
-        raise ConfigurationError(f"no CUDA device {device.index}; there are {torch.cuda.device_count()}")
-    return device
 
 
 @dataclass(frozen=True)

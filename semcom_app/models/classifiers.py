@@ -171,7 +171,7 @@ def load_classifier(spec: str, device: str = "auto", dynamic: bool = False) -> I
 
     Raises ConfigurationError for a spec that names nothing, WeightsError when weights are missing or damaged.
     """
-    from semcom_app.models.autoencoders import select_device
+    from semcom_app.models.devices import select_device
 
     target = select_device(device)
     description, weights = locate(spec)

