@@ -179,8 +179,10 @@ def test_junk_on_every_channel_while_a_transmission_runs(junk_proxy: Any, throw_
         link.open()
         stranger = threading.Thread(target=throw_junk, args=(addresses[0], np.random.default_rng(3)))
         stranger.start()
-        assert_same(link.send(frames), NumpyLink(config).send(frames))
+        reception = link.send(frames)
         stranger.join()
+        assert notices == []
+        assert_same(reception, NumpyLink(config).send(frames))
         assert link.counts.restarts == 0
         assert link.counts.malformed >= proxies[0].thrown["data_from"] >= 60
     for proxy in proxies:
