@@ -61,7 +61,8 @@ class Listening:
         while time.monotonic() < deadline:
             heard = np.concatenate([np.empty(0, np.complex64), *self._parts])
             sound = np.flatnonzero(heard)
-            if sound.size and heard.size - sound[0] >= samples.size:
+            # There may be silence between the parts of what was sent.
+            if sound.size >= np.count_nonzero(samples) and heard.size - sound[0] >= samples.size:
                 self._end()
                 return int(sound[0]), heard
             self._stop.wait(0.02)
