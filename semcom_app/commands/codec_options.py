@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from semcom_app.commands.option_groups import with_options_of
 from semcom_phy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from semcom_app.codecs import Codec
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
@@ -134,6 +139,49 @@ def iaq_options(
     }
     given = {name: value for name, value in settings.items() if value is not None}
     return {"preset": "paper" if preset is None else preset, "iaq": given}
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """A codec with its options, and the pictures' size; `stated`: what was given of it that concerns pictures only."""
+
+    codec: str
+    options: Mapping[str, Any]
+    size: int | None
+    seed: int
+    device: str
+    stated: bool
+
+    def make_codec(self) -> Codec:
+        """Make the codec. Raises ConfigurationError for one that does not exist, or options that do not suit it."""
+        from semcom_app.codecs import CodecOptions, make_codec
+
+        return make_codec(self.codec, CodecOptions(device=self.device, seed=self.seed, **self.options))
+
+
+@with_options_of(iaq_options)
+def picture_options(
+    codec: CodecOption = "vcsc-8bit",
+    bits: BitsOption = None,
+    threshold: ThresholdOption = None,
+    vae: VaeOption = "compact",
+    sample: SampleOption = False,
+    size: SizeOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    **iaq: Any,
+) -> PictureOptions:
+    """Options of commands that encode pictures, checked as far as that goes without torch.
+
+    Raises ConfigurationError for values out of range, and options that the codec does not have.
+    """
+    check_seed(seed)
+    check_device(device)
+    check_codec_options(vae, bits, threshold)
+    check_codec_takes(codec, iaq)
+    options = {"vae": vae, "bits": bits, "threshold": threshold, "sample": sample, **iaq_options(**iaq)}
+    stated = any(value is not None for value in (size, bits, threshold, *iaq.values()))
+    return PictureOptions(codec, options, size, seed, device, stated)
 
 
 def parse_mu(text: str | None) -> float | None:

@@ -165,6 +165,26 @@ _AIR = ("impair", "modulation", "sps", "sample_rate_hz", "repeat", "fragment_sym
 _GNURADIO = ("flowgraph", "settings", "attach")
 _CODING = ("fec", "iterations", "algorithm", "interleave")
 
+
+def burst_options(
+    modulation: ModulationOption = None,
+    repeat: RepeatOption = None,
+    fragment_symbols: FragmentOption = None,
+    fec: FecOption = "turbo",
+    rate: RateOption = None,
+    interleave: InterleaveOption = False,
+) -> dict[str, Any]:
+    """Options of commands that send bursts, as fields of `LinkOptions`. Raises ConfigurationError for a wrong rate."""
+    return {
+        "modulation": modulation,
+        "repeat": repeat,
+        "fragment_symbols": fragment_symbols,
+        "fec": fec,
+        "rate": parse_rate(rate, fec),
+        "interleave": interleave,
+    }
+
+
 LINK_FACTORIES: Registry[Callable[[LinkOptions], Link]] = Registry("link")
 """Name of a link → function that makes it of the options."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Result = TypeVar("_Result")
 
 
 def with_options_of(group: Callable[..., Any]) -> Callable[[_Command], _Command]:
@@ -33,6 +34,11 @@ def with_options_of(group: Callable[..., Any]) -> Callable[[_Command], _Command]
         return wrapper  # type: ignore[return-value]
 
     return extend
+
+
+def call_group(group: Callable[..., _Result], options: Mapping[str, Any]) -> _Result:
+    """Call `group` with those of the `options` that are its own: for commands that have the options of several."""
+    return group(**{name: options[name] for name in _parameters(group)})
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -33,13 +33,13 @@ LinkIdOption = Annotated[int | None, typer.Option("--link-id", help="Identity of
 
 
 def radio_config(
-    frequency: float | None,
-    sample_rate: float | None,
-    gain: float | None,
-    antenna: str | None,
-    bandwidth: float | None,
-    clock_source: str | None,
-    channel: int,
+    frequency: FrequencyOption = None,
+    sample_rate: RateOfRadioOption = None,
+    gain: GainOption = None,
+    antenna: AntennaOption = None,
+    bandwidth: BandwidthOption = None,
+    clock_source: ClockOption = None,
+    radio_channel: RadioChannelOption = 0,
 ) -> RadioConfig:
     """Configuration of a radio; raises ConfigurationError for values that no radio could have."""
-    return RadioConfig(frequency, sample_rate, gain, antenna, bandwidth, clock_source, channel)
+    return RadioConfig(frequency, sample_rate, gain, antenna, bandwidth, clock_source, radio_channel)

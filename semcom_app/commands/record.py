@@ -15,36 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from semcom_app.commands.codec_options import (
-    BitsOption,
-    CodecOption,
-    DeviceOption,
-    SampleOption,
-    SeedOption,
-    SizeOption,
-    ThresholdOption,
-    VaeOption,
-    check_codec_options,
-    check_codec_takes,
-    check_device,
-    check_seed,
-    iaq_options,
+    picture_options,
 )
 from semcom_app.commands.link_options import (
-    FecOption,
-    FragmentOption,
     ImpairOption,
-    InterleaveOption,
     LinkOptions,
-    ModulationOption,
-    RateOption,
-    RepeatOption,
     SnrOption,
     air_config,
+    burst_options,
     make_waveform,
-    parse_rate,
     parse_snr,
 )
-from semcom_app.commands.option_groups import with_options_of
+from semcom_app.commands.option_groups import call_group, with_options_of
 from semcom_phy.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -65,7 +47,8 @@ def register(app: typer.Typer) -> None:
     app.command("record")(record)
 
 
-@with_options_of(iaq_options)
+@with_options_of(picture_options)
+@with_options_of(burst_options)
 def record(
     images: Annotated[
         list[Path] | None,
@@ -98,24 +81,10 @@ def record(
         float | None, typer.Option("--frequency", help="Centre frequency in Hz, for the metadata.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a recording of this name.")] = False,
-    codec: CodecOption = "vcsc-8bit",
     snr: SnrOption = None,
     impair: ImpairOption = None,
-    modulation: ModulationOption = None,
-    repeat: RepeatOption = None,
-    fragment_symbols: FragmentOption = None,
-    fec: FecOption = "turbo",
-    rate: RateOption = None,
-    interleave: InterleaveOption = False,
-    bits: BitsOption = None,
-    threshold: ThresholdOption = None,
-    vae: VaeOption = "compact",
-    sample: SampleOption = False,
-    size: SizeOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, and nothing else.")] = False,
-    **iaq: Any,
+    **given: Any,
 ) -> int:
     """Record samples as SigMF: pictures as bursts through impairments, or samples from a file or a pipe.
 
@@ -126,22 +95,18 @@ def record(
     if bool(images) == (from_file is not None):
         raise ConfigurationError("give either pictures or --from-file, and not both")
     config: dict[str, Any] = {"command": shlex.join(["semcom", *sys.argv[1:]])}
+    pictures = call_group(picture_options, given)
     options = LinkOptions(
-        seed=seed,
+        **call_group(burst_options, given),
+        seed=pictures.seed,
         snr_db=parse_snr(snr),
-        fec=fec,
-        rate=parse_rate(rate, fec),
-        interleave=interleave,
         impair=impair,
-        modulation=modulation,
         sps=sps,
         sample_rate_hz=sample_rate,
-        repeat=repeat,
-        fragment_symbols=fragment_symbols,
     )
     source: _Source
     if from_file is not None:
-        if not all(value is None for value in (size, bits, threshold, *iaq.values())):
+        if pictures.stated:
             raise ConfigurationError("--from-file takes samples as they are; leave out what is for pictures")
         _refuse_sending_options(options)
         source = _open_samples(from_file, sample_rate, input_datatype, channel, sps)
@@ -149,29 +114,11 @@ def record(
     else:
         if input_datatype is not None or channel is not None:
             raise ConfigurationError("--input-datatype and --channel are for --from-file; leave them out")
-        check_seed(seed)
-        check_device(device)
-        check_codec_options(vae, bits, threshold)
-        check_codec_takes(codec, iaq)
         air = air_config(options)
-
-        from semcom_app.codecs import CodecOptions, make_codec
-
-        codec_object = make_codec(
-            codec,
-            CodecOptions(
-                vae=vae,
-                device=device,
-                bits=bits,
-                threshold=threshold,
-                sample=sample,
-                seed=seed,
-                **iaq_options(**iaq),
-            ),
-        )
+        codec_object = pictures.make_codec()
         codec_object.check_ready()
-        source = _PictureSource(images or [], size, codec_object, air)
-        config |= {**codec_object.describe(), **air.describe(), "size": size, "seed": seed}
+        source = _PictureSource(images or [], pictures.size, codec_object, air)
+        config |= {**codec_object.describe(), **air.describe(), "size": pictures.size, "seed": pictures.seed}
     return _record(source, out, datatype, frequency, overwrite, config, as_json)
 
 

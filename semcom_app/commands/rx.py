@@ -29,16 +29,10 @@ from semcom_app.commands.link_options import (
     check_iterations,
     make_waveform,
 )
+from semcom_app.commands.option_groups import with_options_of
 from semcom_app.commands.radio_options import (
-    AntennaOption,
-    BandwidthOption,
-    ClockOption,
-    FrequencyOption,
-    GainOption,
     LinkIdOption,
-    RadioChannelOption,
     RadioOption,
-    RateOfRadioOption,
     radio_config,
 )
 from semcom_phy.errors import ConfigurationError, LinkError
@@ -67,15 +61,9 @@ def register(app: typer.Typer) -> None:
     app.command("rx")(rx)
 
 
+@with_options_of(radio_config)
 def rx(
     radio: RadioOption = "air",
-    frequency: FrequencyOption = None,
-    sample_rate: RateOfRadioOption = None,
-    gain: GainOption = None,
-    antenna: AntennaOption = None,
-    bandwidth: BandwidthOption = None,
-    clock_source: ClockOption = None,
-    radio_channel: RadioChannelOption = 0,
     count: Annotated[int | None, typer.Option(help="End after so many pictures.")] = None,
     duration: Annotated[float | None, typer.Option(help="End after so many seconds of samples.")] = None,
     timeout: Annotated[
@@ -97,6 +85,7 @@ def rx(
         "out/rx"
     ),
     as_json: JsonOption = False,
+    **tuning: Any,
 ) -> int:
     """Receive pictures from a radio; each is written when it comes. Ctrl-C or SIGTERM ends it.
 
@@ -110,7 +99,7 @@ def rx(
     _check_limits(count, duration, timeout)
     if record is None and (datatype is not None or overwrite):
         raise ConfigurationError("--datatype and --overwrite are for --record; leave them out")
-    asked = radio_config(frequency, sample_rate, gain, antenna, bandwidth, clock_source, radio_channel)
+    asked = radio_config(**tuning)
 
     from semcom_app.codecs import CodecOptions, make_codec
     from semcom_app.images import check_writable
@@ -128,7 +117,9 @@ def rx(
     with StopSignals() as signals, open_receiver(radio, asked) as opened:
         waveform = make_waveform(sps, opened.sample_rate_hz)
         config = ReceiverConfig(waveform=waveform, link=link_id, max_burst_symbols=MAX_BURST_SYMBOLS)
-        recorder = None if record is None else _recorder(record, opened, frequency, datatype or "ci16_le", overwrite)
+        recorder = (
+            None if record is None else _recorder(record, opened, asked.frequency_hz, datatype or "ci16_le", overwrite)
+        )
         turbo = TurboCode(iterations=iterations, algorithm=algorithm)
         session = _Session(config, turbo, PictureDecoder(CodecOptions(vae=vae, device=device, iaq=iaq)), recorder, out)
         session.lines = not as_json

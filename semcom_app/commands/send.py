@@ -13,46 +13,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from semcom_app.commands.codec_options import (
-    BitsOption,
-    CodecOption,
-    DeviceOption,
     JsonOption,
-    SampleOption,
-    SeedOption,
-    SizeOption,
-    ThresholdOption,
-    VaeOption,
-    check_codec_options,
-    check_codec_takes,
-    check_device,
-    check_seed,
-    iaq_options,
+    picture_options,
 )
 from semcom_app.commands.link_options import (
     AlgorithmOption,
     AttachOption,
-    FecOption,
     FlowgraphOption,
-    FragmentOption,
     ImpairOption,
-    InterleaveOption,
     IterationsOption,
     LinkOptions,
-    ModulationOption,
-    RateOption,
-    RepeatOption,
     SampleRateOption,
     SetOption,
     SnrOption,
     SpsOption,
+    burst_options,
     check_algorithm,
     check_iterations,
     make_link,
-    parse_rate,
     parse_snr,
     stated_options,
 )
-from semcom_app.commands.option_groups import with_options_of
+from semcom_app.commands.option_groups import call_group, with_options_of
 from semcom_phy.errors import LinkError
 
 if TYPE_CHECKING:
@@ -111,9 +93,9 @@ class Witness(Protocol):
         """Print what was added, for people."""
 
 
-@with_options_of(iaq_options)
+@with_options_of(picture_options)
+@with_options_of(burst_options)
 def prepare(
-    codec: CodecOption = "vcsc-8bit",
     link: Annotated[str, typer.Option(help="numpy (symbols), air (samples) or gnuradio (a flowgraph).")] = "numpy",
     channel: Annotated[
         str | None,
@@ -133,80 +115,45 @@ def prepare(
         int | None, typer.Option("--scatterers", help="rayleigh: number of scatterers.", show_default="16")
     ] = None,
     impair: ImpairOption = None,
-    modulation: ModulationOption = None,
     sps: SpsOption = None,
     sample_rate: SampleRateOption = None,
-    repeat: RepeatOption = None,
-    fragment_symbols: FragmentOption = None,
     flowgraph: FlowgraphOption = None,
     set_: SetOption = None,
     attach: AttachOption = None,
-    fec: FecOption = "turbo",
-    rate: RateOption = None,
     iterations: IterationsOption = 5,
     algorithm: AlgorithmOption = "log-map",
-    interleave: InterleaveOption = False,
-    bits: BitsOption = None,
-    threshold: ThresholdOption = None,
-    vae: VaeOption = "compact",
-    sample: SampleOption = False,
-    size: SizeOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
     context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in, and knows it by this very type
-    **iaq: Any,
+    **options: Any,
 ) -> Transmission:
     """Options that commands which send pictures have in common, checked and made into a codec and a link.
 
     Raises ConfigurationError for values out of range and options that do not suit each other.
     """
     # All that can be known to be wrong is found before torch is loaded.
-    check_seed(seed)
     check_iterations(iterations)
     check_algorithm(algorithm)
+    pictures = call_group(picture_options, options)
     link_options = LinkOptions(
-        seed=seed,
+        **call_group(burst_options, options),
+        seed=pictures.seed,
         snr_db=parse_snr(snr),
-        fec=fec,
-        rate=parse_rate(rate, fec),
         iterations=iterations,
         algorithm=algorithm,
-        interleave=interleave,
         channel=channel,
         flip_probability=flip,
         doppler_hz=doppler,
         symbol_rate_hz=symbol_rate,
         scatterers=scatterers,
         impair=impair,
-        modulation=modulation,
         sps=sps,
         sample_rate_hz=sample_rate,
-        repeat=repeat,
-        fragment_symbols=fragment_symbols,
         flowgraph=flowgraph,
         settings=tuple(set_) if set_ else None,
         attach=attach,
         stated=stated_options(context),
     )
-    check_device(device)
-    from semcom_app.codecs import CodecOptions, make_codec
-
-    check_codec_options(vae, bits, threshold)
-    check_codec_takes(codec, iaq)
     link_object = make_link(link, link_options)
-    codec_object = make_codec(
-        codec,
-        CodecOptions(
-            vae=vae,
-            device=device,
-            bits=bits,
-            threshold=threshold,
-            sample=sample,
-            seed=seed,
-            **iaq_options(**iaq),
-        ),
-    )
-    return Transmission(codec_object, link_object, size, seed, device)
+    return Transmission(pictures.make_codec(), link_object, pictures.size, pictures.seed, pictures.device)
 
 
 @with_options_of(prepare)

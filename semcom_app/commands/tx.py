@@ -14,44 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcom_app.commands.codec_options import (
-    BitsOption,
-    CodecOption,
-    DeviceOption,
-    SampleOption,
-    SeedOption,
-    SizeOption,
-    ThresholdOption,
-    VaeOption,
-    check_codec_options,
-    check_codec_takes,
-    check_device,
-    check_seed,
-    iaq_options,
+    picture_options,
 )
 from semcom_app.commands.link_options import (
-    FecOption,
-    FragmentOption,
-    InterleaveOption,
     LinkOptions,
-    ModulationOption,
-    RateOption,
-    RepeatOption,
     SpsOption,
     air_config,
+    burst_options,
     make_waveform,
-    parse_rate,
 )
-from semcom_app.commands.option_groups import with_options_of
+from semcom_app.commands.option_groups import call_group, with_options_of
 from semcom_app.commands.radio_options import (
-    AntennaOption,
-    BandwidthOption,
-    ClockOption,
-    FrequencyOption,
-    GainOption,
     LinkIdOption,
-    RadioChannelOption,
     RadioOption,
-    RateOfRadioOption,
     radio_config,
 )
 from semcom_phy.errors import ConfigurationError
@@ -74,19 +49,14 @@ def register(app: typer.Typer) -> None:
     app.command("tx")(tx)
 
 
-@with_options_of(iaq_options)
+@with_options_of(picture_options)
+@with_options_of(burst_options)
+@with_options_of(radio_config)
 def tx(
     pictures: Annotated[
         list[Path], typer.Argument(help="Pictures, videos, or folders of them.", show_default=False, metavar="FILE")
     ],
     radio: RadioOption = "air",
-    frequency: FrequencyOption = None,
-    sample_rate: RateOfRadioOption = None,
-    gain: GainOption = None,
-    antenna: AntennaOption = None,
-    bandwidth: BandwidthOption = None,
-    clock_source: ClockOption = None,
-    radio_channel: RadioChannelOption = 0,
     level: Annotated[float, typer.Option(help="Mean power of a burst, dB relative to full scale.")] = -9.0,
     loop: Annotated[bool, typer.Option("--loop/--once", help="Begin again after the last picture.")] = False,
     every: Annotated[int, typer.Option(help="Of a video, send each so many-th frame.")] = 1,
@@ -95,72 +65,35 @@ def tx(
     ] = None,
     link_id: LinkIdOption = None,
     timeout: Annotated[float, typer.Option(help="Seconds that the radio may take nothing.")] = 60.0,
-    codec: CodecOption = "vcsc-8bit",
-    modulation: ModulationOption = None,
     sps: SpsOption = None,
-    repeat: RepeatOption = None,
-    fragment_symbols: FragmentOption = None,
-    fec: FecOption = "turbo",
-    rate: RateOption = None,
-    interleave: InterleaveOption = False,
-    bits: BitsOption = None,
-    threshold: ThresholdOption = None,
-    vae: VaeOption = "compact",
-    sample: SampleOption = False,
-    size: SizeOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, and nothing else.")] = False,
-    **iaq: Any,
+    **given: Any,
 ) -> int:
     """Send pictures, folders and videos through a radio, one after the other.
 
     Exit code 0 when everything was sent, and for --loop ended by Ctrl-C or SIGTERM; 1 when it was ended before, or the
     radio failed; 2 for wrong usage.
     """
-    check_seed(seed)
-    check_device(device)
-    check_codec_options(vae, bits, threshold)
-    check_codec_takes(codec, iaq)
+    encoding = call_group(picture_options, given)
     if first_image is not None and not 0 <= first_image < 1 << 32:
         raise ConfigurationError(f"--first-image must be from 0 to 2^32 - 1, not {first_image}")
+    asked = call_group(radio_config, given)
     options = LinkOptions(
-        seed=seed,
-        fec=fec,
-        rate=parse_rate(rate, fec),
-        interleave=interleave,
-        modulation=modulation,
-        sps=sps,
-        sample_rate_hz=sample_rate,
-        repeat=repeat,
-        fragment_symbols=fragment_symbols,
+        **call_group(burst_options, given), seed=encoding.seed, sps=sps, sample_rate_hz=asked.sample_rate_hz
     )
     frames = air_config(options).frames
     if link_id is not None:
         frames = dataclasses.replace(frames, link=link_id)
-    asked = radio_config(frequency, sample_rate, gain, antenna, bandwidth, clock_source, radio_channel)
 
-    from semcom_app.codecs import CodecOptions, make_codec
     from semcom_app.streaming import PictureSource, StopSignals
     from semcom_phy.radios import open_transmitter
     from semcom_phy.zmq.waiting import checked_timeout
 
     checked_timeout("--timeout", timeout)
-    source = PictureSource(pictures, size, every)
+    source = PictureSource(pictures, encoding.size, every)
     with StopSignals() as signals, open_transmitter(radio, asked) as opened:
         waveform = make_waveform(sps, opened.sample_rate_hz)
-        coder = make_codec(
-            codec,
-            CodecOptions(
-                vae=vae,
-                device=device,
-                bits=bits,
-                threshold=threshold,
-                sample=sample,
-                seed=seed,
-                **iaq_options(**iaq),
-            ),
-        )
+        coder = encoding.make_codec()
         coder.check_ready()
         sender = _Sender(opened, waveform, frames, level, first_image, timeout, signals.stopped)
         finished = sender.send_all(_pictures(source, loop), coder, lines=not as_json)
@@ -174,8 +107,8 @@ def tx(
                 "fec": frames.fec,
                 "passes": frames.passes,
                 "link_id": frames.link,
-                "size": size,
-                "seed": seed,
+                "size": encoding.size,
+                "seed": encoding.seed,
             },
             "radio": opened.describe(),
             "counts": opened.counts.describe(),
