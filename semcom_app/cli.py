@@ -16,6 +16,7 @@ import typer.main
 
 import semcom_phy
 from semcom_phy.errors import ConfigurationError, SemcomError
+from semcom_phy.memory import keep_freed_memory
 
 # The receiver's matrices are small: on a busy machine threads of OpenBLAS wait for each other much longer than they
 # compute. Must be set before numpy is imported; torch has threads of its own.
@@ -164,6 +165,7 @@ def _unforeseen(error: Exception) -> str:
 
 def main() -> None:
     """Entry point of the `semcom` script."""
+    keep_freed_memory()
     sys.exit(run())
 
 

@@ -172,7 +172,7 @@ MODULATIONS.register("16qam")(Qam16())
 
 def hard_decisions(llrs: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     """Return the more likely bits (uint8 0/1, same shape): 1 where the LLR is positive, else 0."""
-    return (np.asarray(llrs) > 0).astype(np.uint8)
+    return (np.asarray(llrs) > 0).view(np.uint8)
 
 
 def _complex_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from semcom_phy import memory
 from semcom_phy.errors import LinkError
 
 #: Names the Python to use, before any other is looked for.
@@ -38,9 +39,11 @@ class GnuRadio:
 def environment() -> dict[str, str]:
     """Environment of a process that runs GNU Radio: this package and its blocks on the paths, one BLAS thread.
 
-    The receiver's matrices are small, and BLAS threads that wait for each other slow it up to twenty times.
+    The receiver's matrices are small, and BLAS threads that wait for each other slow it up to twenty times. Freed
+    memory is kept, unless the environment says otherwise already.
     """
     return {
+        **memory.ENVIRONMENT,
         **os.environ,
         "PYTHONPATH": _before(str(_ROOT), "PYTHONPATH"),
         "GRC_BLOCKS_PATH": _before(str(BLOCKS), "GRC_BLOCKS_PATH"),

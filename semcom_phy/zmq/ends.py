@@ -227,10 +227,11 @@ class FlowgraphEnd:
         self._wake.set()
 
     def post(self, pdu: Pdu, timeout_s: float = 5.0) -> None:
-        """Hand over `pdu` to be sent to the application; any thread but that of `serve` may call it.
+        """Send `pdu` to the application; any thread but that of `serve` may call it.
 
-        Waits while 64 are waiting already. Raises LinkError if the application does not read in time, or the end
-        is stopped.
+        Sends at once where it can: to wake another thread for it costs more than the sending, where many threads want
+        Python's lock. What the application has no room for is left to `serve`; waits while 64 are left already. Raises
+        LinkError if the application does not read in time, or the end is stopped.
         """
         deadline = Deadline(timeout_s)
         with self._room:
@@ -239,60 +240,65 @@ class FlowgraphEnd:
                     raise LinkError(f"the application has not read for {timeout_s:g} s; see whether it hangs")
             if self._stopped:
                 raise LinkError("the flowgraph's end of the link is stopped")
+            if not self._queue and self._in_session and self._sender.try_send(pdu):
+                return
             self._queue.append(pdu)
         self._wake.set()
 
     def serve(self, handler: Handler) -> None:
-        """Do the work until `stop`: give `handler` the PDUs that come, send those that it returns and `post` takes.
+        """Do the work until `stop`: give `handler` the PDUs that come, send those that it returns and `post` left.
 
         `handler` runs in this thread, so that answers to the watchdog wait for it: it should hand over long work.
         While the application does not read, nothing is read from it either, except for its control messages.
         """
+        # Each call into ZeroMQ gives Python's lock away and has to wait for it afterwards: only what is ready is asked.
+        poller = zmq.Poller()
+        poller.register(self.responder.pollable, zmq.POLLIN)
+        poller.register(self._wake.fileno(), zmq.POLLIN)
         while True:
-            self.responder.attend()
             blocked = self._send_waiting()
             with self._room:
                 if self._stopped:
                     return
                 full = len(self._queue) >= POSTED
-            pdu = None if full else self._receiver.receive_nowait()
-            if pdu is None:
-                self._poll(blocked, full)
-                continue
-            answers = handler(pdu)
-            if answers is not None:
-                with self._room:
-                    self._queue.extend(answers)
+            poller.register(self._receiver.pollable, 0 if full else zmq.POLLIN)
+            # Only while something waits to be sent: then nobody but this thread sends.
+            poller.register(self._sender.writable, zmq.POLLOUT if blocked else 0)
+            ready = dict(poller.poll())
+            if self._wake.fileno() in ready:
+                self._wake.clear()
+            if self.responder.pollable in ready:
+                self.responder.attend()
+            if self._receiver.pollable in ready:
+                self._handle(handler)
 
-    def _poll(self, blocked: bool, full: bool) -> None:
-        poller = zmq.Poller()
-        poller.register(self.responder.pollable, zmq.POLLIN)
-        poller.register(self._wake.fileno(), zmq.POLLIN)
-        if not full:
-            poller.register(self._receiver.pollable, zmq.POLLIN)
-        if blocked:
-            poller.register(self._sender.writable, zmq.POLLOUT)
-        if self._wake.fileno() in dict(poller.poll()):
-            self._wake.clear()
+    def _handle(self, handler: Handler) -> None:
+        """Give the handler the PDU that has come, unless it was none for us."""
+        pdu = self._receiver.receive_nowait()
+        answers = None if pdu is None else handler(pdu)
+        if answers is not None:
+            with self._room:
+                self._queue.extend(answers)
 
     def _send_waiting(self) -> bool:
         """Send what the application has room for; True if some of it has to wait."""
-        while self.responder.session is not None:
-            with self._room:
-                if not self._queue:
-                    return False
-                pdu = self._queue[0]
-            if not self._sender.try_send(pdu):
-                return True
-            with self._room:
+        with self._room:
+            while self._queue and self._in_session:
+                if not self._sender.try_send(self._queue[0]):
+                    return True
                 self._queue.popleft()
                 self._room.notify()
         return False
 
+    @property
+    def _in_session(self) -> bool:
+        """Whether somebody is there to be sent to; between two sessions the socket still has the earlier one."""
+        return self.responder.session is not None and self.responder.session == self._sender.session
+
     def _start_session(self, session: str) -> None:
         self._receiver.start_session(session)
-        self._sender.start_session(session)
         with self._room:
+            self._sender.start_session(session)
             self._discarded += len(self._queue)  # answers to somebody else
             self._queue.clear()
             self._room.notify_all()

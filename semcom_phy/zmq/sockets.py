@@ -253,8 +253,10 @@ class PduSender(_PduSocket):
     def attend(self) -> None:
         """Raise LinkError if a second reader is connected."""
         self._open_socket()
+        if not self.bound:
+            return
         self._monitor.update()
-        if self.bound and self._monitor.peers > 1:
+        if self._monitor.peers > 1:
             raise LinkError(
                 f"{self._monitor.peers} readers are connected to {self.address}, and each would get a part of the "
                 "messages; stop the flowgraph that was left running"
