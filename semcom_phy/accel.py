@@ -9,6 +9,11 @@ import importlib
 import sys
 from functools import cache
 from types import ModuleType
+from typing import Final
+
+#: How the lines begin with which a process says on stderr that it compiles for long, and that this is over.
+COMPILING: Final = "compiling "
+COMPILED: Final = "compiled in "
 
 
 @cache

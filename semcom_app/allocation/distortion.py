@@ -225,11 +225,24 @@ def is_falling_and_convex(distortion: Distortion, minimum: int, maximum: int, re
 
 @lru_cache(maxsize=256)
 def largest_mu(name: str, minimum: int, maximum: int, real_bits: bool = False) -> float:
-    """Largest μ, rounded down to three decimals, up to which `is_falling_and_convex` holds (Propositions 1 and 2)."""
+    """Largest μ, rounded down to three decimals, up to which `is_falling_and_convex` holds (Propositions 1 and 2).
+
+    A model that refuses a μ, because no bit is worth anything there, has its limit below: 0.249 for "all-flips". Raises
+    ConfigurationError for an unknown name.
+    """
+    model: Any = DISTORTIONS[name]
+
+    def possible(mu: float) -> bool:
+        try:
+            distortion = model(mu)
+        except ConfigurationError:
+            return False
+        return is_falling_and_convex(distortion, minimum, maximum, real_bits)
+
     low, high = 0, round(1000 * MAX_FLIP_PROBABILITY) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        if is_falling_and_convex(make_distortion(name, middle / 1000), minimum, maximum, real_bits):
+        if possible(middle / 1000):
             low = middle
         else:
             high = middle

@@ -24,8 +24,9 @@ import numpy.typing as npt
 
 from semcom_app.benchmarks.decoders import Decoded, MeasuredDecoder, cores
 from semcom_phy.coding.qpp import qpp_interleaver
-from semcom_phy.coding.turbo import INPUT_BIT, NEXT_STATE, PARITY_BIT, STATES, TAIL_COLUMNS
+from semcom_phy.coding.turbo import TAIL_COLUMNS
 from semcom_phy.errors import ConfigurationError, LinkError
+from semcom_phy.gr.native_tables import trellis_by_input
 
 GNURADIO_PYTHON: Final = "/usr/bin/python3"
 GNURADIO_ALGORITHMS: Final = ("sum-product", "min-sum")
@@ -113,13 +114,6 @@ def gnuradio_missing(python: str = GNURADIO_PYTHON) -> str | None:
     if done is None or done.returncode != 0:
         return "GNU Radio is not installed: apt-get install gnuradio, or name its Python with --gnuradio-python"
     return None
-
-
-def trellis_by_input() -> tuple[list[int], list[int]]:
-    """Return next states and parity bits as lists of 16, indexed by 2 · state + input bit."""
-    entering = np.argsort(INPUT_BIT, axis=1)  # the register bit for input 0, then for input 1
-    state = np.arange(STATES)[:, None]
-    return NEXT_STATE[state, entering].ravel().tolist(), PARITY_BIT[state, entering].ravel().tolist()
 
 
 @dataclass

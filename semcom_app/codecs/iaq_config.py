@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Literal
 
-from semcom_app.allocation import ALLOCATORS, DISTORTIONS, AllocationConfig, make_distortion
+from semcom_app.allocation import ALLOCATORS, AllocationConfig, make_distortion
 from semcom_app.allocation.base import AdjustingOrder, Solver
 from semcom_app.allocation.distortion import largest_mu, require_convex
 from semcom_app.codecs.iaq_samples import COLOURS, Colour, check_side
@@ -140,25 +140,12 @@ class IaqConfig:
     @property
     def largest_mu(self) -> float:
         """Largest μ that the modified allocations can reckon with, in thousandths (Propositions 1 and 2)."""
-        if DISTORTIONS[self.distortion].geometric:
-            return _largest_accepted(self.distortion)
         return largest_mu(self.distortion, self.minimum, self.maximum, self.allocator == "mwf")
 
     @property
     def name(self) -> str:
         """Name of the codec, "iaq-" and the allocator's."""
         return f"iaq-{self.allocator}"
-
-
-def _largest_accepted(distortion: str) -> float:
-    """Largest μ in thousandths that a distortion takes; such models are convex wherever they exist."""
-    for thousandths in range(500, -1, -1):
-        try:
-            make_distortion(distortion, thousandths / 1000)
-        except ConfigurationError:
-            continue
-        return thousandths / 1000
-    raise ConfigurationError(f"the {distortion} distortion takes no mu")
 
 
 #: Settings by name. "paper": what the publication says. "improved": what is worth it beyond (docs/iaq.md).

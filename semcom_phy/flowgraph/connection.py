@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Self
 
@@ -9,10 +10,13 @@ from semcom_phy.errors import ConfigurationError, LinkError
 from semcom_phy.flowgraph.process import FlowgraphProcess
 from semcom_phy.zmq import ApplicationEnd, LinkAddresses, Pdu, Verdict
 from semcom_phy.zmq.addresses import checked_address
+from semcom_phy.zmq.waiting import Deadline
 from semcom_phy.zmq.watchdog import Peer
 
-#: How long a flowgraph may take to start: Python, GNU Radio, compiled loops that are not on disk yet.
+#: How long a flowgraph may take to start: Python and GNU Radio.
 READY_TIMEOUT_S: Final = 60.0
+#: And how long in all, when it says that it compiles: once on a machine, tens of seconds, on a slow one minutes.
+COMPILE_TIMEOUT_S: Final = 900.0
 
 #: Starts the flowgraph's process, given the addresses that it is to connect to.
 Launcher = Callable[[LinkAddresses], FlowgraphProcess]
@@ -23,7 +27,7 @@ def attach_addresses(first: str) -> LinkAddresses:
 
     `first`: ``tcp://127.0.0.1:PORT``, PORT from 1 to 65532. Raises ConfigurationError for every other address.
     """
-    address = checked_address(first, bind=True).endpoint
+    address = checked_address(first, bind=True, permission=None).endpoint
     host, _, port = address.rpartition(":")
     if not host.startswith("tcp://") or not port.isdecimal() or int(port) + 3 > 65535:
         raise ConfigurationError(
@@ -37,8 +41,9 @@ class FlowgraphConnection:
     """The addresses are bound, the flowgraph is running and has answered.
 
     `name`: what to call it in messages. `launch`: starts it; None waits for one that somebody else starts, at
-    `addresses`. `timeout_s`: how long it may take. `on_waiting`: called with the addresses when they are bound. Use it
-    as a context manager, or call `close`, which ends the flowgraph if it was started here.
+    `addresses`. `timeout_s`: how long it may take; for one that is started here this begins anew while it says that it
+    compiles, up to `COMPILE_TIMEOUT_S` in all. `on_waiting`: called with the addresses when they are bound. Use it as a
+    context manager, or call `close`, which ends the flowgraph if it was started here.
 
     Raises LinkError if it does not answer in time or ends, or an address is taken.
     """
@@ -65,13 +70,29 @@ class FlowgraphConnection:
             raise
 
     def _wait_ready(self, timeout_s: float) -> Peer:
-        try:
-            return self._end.wait_ready(timeout_s, pid=None if self.process is None else self.process.pid)
-        except LinkError as error:
-            if self.process is None:
-                raise
-            reason = f"did not answer within {timeout_s:g} s" if self.process.running else str(self.process.ended)
-            raise LinkError(f"flowgraph {self.name} did not start: it {reason}{self.process.last_words()}") from error
+        if self.process is None:
+            return self._end.wait_ready(timeout_s)
+        began, longest = time.monotonic(), Deadline(max(timeout_s, COMPILE_TIMEOUT_S))
+        while True:
+            before = self.process.compilations
+            try:
+                return self._end.wait_ready(min(timeout_s, longest.remaining), pid=self.process.pid)
+            except LinkError as error:
+                if self._waits_for_a_compiler(before) and longest.remaining:
+                    continue
+                waited = f"did not answer within {time.monotonic() - began:.3g} s"
+                reason = waited if self.process.running else str(self.process.ended)
+                words = self.process.last_words()
+                raise LinkError(f"flowgraph {self.name} did not start: it {reason}{words}") from error
+
+    def _waits_for_a_compiler(self, before: tuple[int, int]) -> bool:
+        """Whether a flowgraph that is well has not answered because it compiles, or has compiled since `before`."""
+        assert self.process is not None
+        watchdog = self._end.watchdog
+        if not self.process.running or watchdog is None or watchdog.verdict is not Verdict.WAITING:
+            return False
+        begun, ended = self.process.compilations
+        return begun > ended or (begun, ended) != before
 
     def __enter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from semcom_phy.accel import COMPILED, COMPILING
 from semcom_phy.errors import ConfigurationError, LinkError
 
 #: What is kept of a flowgraph's output: so many lines, each of so many bytes at most.
@@ -60,6 +61,8 @@ class FlowgraphProcess:
         self._stopping = threading.Lock()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._on_line = on_line
+        self._compilations = 0
+        self._compiled = 0
         guarded = [sys.executable, "-I", "-S", str(_GUARDIAN), repr(float(terminate_s)), *map(str, command)]
         try:
             self._guardian = subprocess.Popen(
@@ -110,6 +113,11 @@ class FlowgraphProcess:
     def lines(self) -> tuple[str, ...]:
         """The latest lines of its output, at most `KEPT_LINES` of `LINE_BYTES` each."""
         return tuple(self._lines)
+
+    @property
+    def compilations(self) -> tuple[int, int]:
+        """How often its output has said that it compiles, and that this is over (see `semcom_phy.accel`)."""
+        return self._compilations, self._compiled
 
     def last_words(self) -> str:
         """The last line of its output for an error message, ``"; its last words: …"``, or nothing."""
@@ -164,6 +172,8 @@ class FlowgraphProcess:
     def _take(self, line: bytes) -> None:
         text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip()
         self._lines.append(text)
+        self._compilations += text.startswith(COMPILING)
+        self._compiled += text.startswith(COMPILED)
         if self._on_line is not None:
             # Nobody may be reading any more where it goes.
             with contextlib.suppress(OSError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import pmt
 from gnuradio import gr
@@ -20,14 +20,16 @@ OUT: Final = "out"
 
 
 class MessageBlock(gr.basic_block):
-    """A block with message ports alone.
+    """A block with message ports `inputs` and `outputs`, and, with signatures as GNU Radio has them, sample streams.
 
     In GNU Radio 3.10.5 an exception in a message handler ends the block's thread without a word, and the flowgraph
     runs on, deaf. Handlers of subclasses do their work in `guarded`, which counts, logs and goes on.
     """
 
-    def __init__(self, name: str, inputs: Iterable[str], outputs: Iterable[str]) -> None:
-        gr.basic_block.__init__(self, name=name, in_sig=None, out_sig=None)
+    def __init__(
+        self, name: str, inputs: Iterable[str], outputs: Iterable[str], in_sig: Any = None, out_sig: Any = None
+    ) -> None:
+        gr.basic_block.__init__(self, name=name, in_sig=in_sig, out_sig=out_sig)
         self.log = gr.logger(f"semcom {name}")
         #: Messages that were handled, and messages that were none for this block or made it fail.
         self.handled = 0

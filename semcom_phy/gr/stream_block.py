@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import pmt
 from gnuradio import gr
@@ -29,18 +28,6 @@ class StreamBlock(MessageBlock):
 
     An exception in GNU Radio's work function ends the whole process: subclasses let none out.
     """
-
-    def __init__(
-        self, name: str, inputs: Iterable[str], outputs: Iterable[str], in_sig: Any = None, out_sig: Any = None
-    ) -> None:
-        gr.basic_block.__init__(self, name=name, in_sig=in_sig, out_sig=out_sig)
-        self.log = gr.logger(f"semcom {name}")
-        self.handled = 0
-        self.failed = 0
-        for port in inputs:
-            self.message_port_register_in(pmt.intern(port))
-        for port in outputs:
-            self.message_port_register_out(pmt.intern(port))
 
     def tags_of(self, count: int) -> list[gr.tag_t]:
         """The tags of the next `count` samples at input 0, in order."""

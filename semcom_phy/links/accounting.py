@@ -1,10 +1,9 @@
-"""What the side that sent a frame knows of its fate: channel uses, and errors by comparison with the truth."""
+"""What a flowgraph does to frames, as far as the side that sends them knows it, and what it can then count."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +20,7 @@ from semcom_phy.links.base import Frame, LinkStats, ReceivedFrame
 from semcom_phy.links.frame_pdus import MAX_PDU_BITS, ReceivedPdu, frame_to_pdu
 from semcom_phy.links.numpy_link import NumpyLink, NumpyLinkConfig
 from semcom_phy.links.payload_coding import encode_payload
-from semcom_phy.waveform.layout import burst_symbols
+from semcom_phy.links.truth import burst_stats, symbol_stats, with_payload_errors
 
 #: What a welcome holds besides settings, and what the link says better.
 _NOT_SETTINGS = ("flowgraph", "version", "link")
@@ -47,12 +46,6 @@ class Chain(Protocol):
 
     def account(self, frame: Frame, received: ReceivedPdu | None) -> LinkStats:
         """All that is known of a frame that was sent; `received` is None when nothing came back."""
-
-
-@lru_cache(maxsize=4)
-def _payload_places(total: int, header_bytes: int) -> npt.NDArray[np.int64]:
-    """Where the payload lies in a frame of `total` symbols; frames of one transmission are often alike."""
-    return framing.frame_layout(total, header_bytes).payload
 
 
 class SymbolChain:
@@ -83,23 +76,9 @@ class SymbolChain:
 
     def account(self, frame: Frame, received: ReceivedPdu | None) -> LinkStats:
         """See `Chain.account`: every coded bit of the payload is compared."""
-        arrived = _arrived(received)
-        coded = self._coded_payload(frame)
-        overhead = framing.SIGNALLING_SYMBOLS + framing.header_symbols(len(frame.header))
-        stats = replace(
-            arrived.stats,
-            channel_uses=overhead + coded.size,
-            overhead_uses=overhead,
-            frames_sent=1,
-            **_decoded(frame, arrived),
-        )
-        if stats.esn0_db is None:
-            stats = replace(stats, esn0_db=self._description.get("snr_db"))
         hard = None if received is None else received.hard
-        if hard is None or hard.size != stats.channel_uses:
-            return stats
-        raw = hard[_payload_places(hard.size, len(frame.header))]
-        return replace(stats, raw_bits=coded.size, raw_errors=int(np.count_nonzero(raw != coded)))
+        stats = symbol_stats(frame, _arrived(received), self._coded_payload(frame), hard)
+        return replace(stats, esn0_db=self._description.get("snr_db")) if stats.esn0_db is None else stats
 
     def _coded_payload(self, frame: Frame) -> npt.NDArray[np.uint8]:
         """The coded bits of the payload in the order in which they are sent."""
@@ -139,12 +118,8 @@ class BlockChain:
     def account(self, frame: Frame, received: ReceivedPdu | None) -> LinkStats:
         """See `Chain.account`; of coded bits nothing is known."""
         arrived = _arrived(received)
-        return replace(
-            arrived.stats,
-            channel_uses=self._uses(frame.payload.size),
-            frames_sent=1,
-            **_decoded(frame, arrived),
-        )
+        stats = replace(arrived.stats, channel_uses=self._uses(frame.payload.size))
+        return with_payload_errors(stats, frame, arrived)
 
     def _uses(self, payload_bits: int) -> int:
         return 3 * self.block_bits * -(-payload_bits // (self.block_bits - crc.CRC24A.length))
@@ -178,20 +153,8 @@ class BurstChain:
 
     def account(self, frame: Frame, received: ReceivedPdu | None) -> LinkStats:
         """See `Chain.account`; of coded bits only what the flowgraph counts itself is known."""
-        arrived = _arrived(received)
-        bursts = frame_bursts(frame, self.frames, image=0)
-        uses = sum(burst_symbols(burst.header.data_symbols) for burst in bursts)
-        payload = sum(burst.header.payload_symbols for burst in bursts)
-        stats = arrived.stats
-        return replace(
-            stats,
-            channel_uses=uses,
-            overhead_uses=uses - payload,
-            frames_sent=1,
-            fragments_sent=len(bursts),
-            esn0_db=self._esn0_db if stats.esn0_db is None else stats.esn0_db,
-            **_decoded(frame, arrived),
-        )
+        stats = burst_stats(frame, _arrived(received), frame_bursts(frame, self.frames, image=0))
+        return replace(stats, esn0_db=self._esn0_db) if stats.esn0_db is None else stats
 
 
 def chain_from_settings(settings: Mapping[str, Any]) -> Chain:
@@ -252,16 +215,6 @@ def _flag(settings: Mapping[str, Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} must be true or false, not {value!r}")
     return value
-
-
-def _decoded(frame: Frame, received: ReceivedFrame) -> dict[str, int]:
-    """Payload bits that could be compared, and how many of them are wrong."""
-    if received.header is None or received.payload_bits.size != frame.payload.size:
-        return {"decoded_bits": 0, "decoded_errors": 0}
-    return {
-        "decoded_bits": frame.payload.size,
-        "decoded_errors": int(np.count_nonzero(received.payload_bits != frame.payload)),
-    }
 
 
 def _arrived(received: ReceivedPdu | None) -> ReceivedFrame:

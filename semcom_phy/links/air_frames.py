@@ -275,20 +275,27 @@ class AirReceiver:
         self._on_burst = on_burst
 
     def push(self, samples: npt.ArrayLike) -> list[AirFrame]:
-        """Take the next samples, complex (n,); return the frames that are complete now or were waited for too long."""
+        """Take the next samples, complex (n,); return the frames that are complete now or were waited for too long.
+
+        What comes out, and in which order, does not depend on how the stream is cut into calls.
+        """
         frames = self._take(self.receiver.push(samples))
-        expired = self.assembler.expire(float(self.receiver.counts.samples))
-        return frames + [decode_frame(frame, self._turbo) for frame in expired]
+        # No burst to come began earlier: what expires now would expire before the next burst at the latest.
+        return frames + self._decode(self.assembler.expire(float(self.receiver.settled)))
 
     def flush(self) -> list[AirFrame]:
         """End of the stream: return what has come of all other frames. More samples begin a new stretch."""
-        frames = self._take(self.receiver.flush())
-        return frames + [decode_frame(frame, self._turbo) for frame in self.assembler.flush()]
+        return self._take(self.receiver.flush()) + self._decode(self.assembler.flush())
 
     def _take(self, bursts: list[ReceivedBurst]) -> list[AirFrame]:
         frames = []
         for burst in bursts:
+            # One call may bring many bursts: each finds open what would be open if it had come alone.
+            frames += self._decode(self.assembler.expire(burst.position))
             if self._on_burst is not None:
                 self._on_burst(burst)
-            frames += [decode_frame(frame, self._turbo) for frame in self.assembler.push(burst)]
+            frames += self._decode(self.assembler.push(burst))
         return frames
+
+    def _decode(self, assembled: list[AssembledFrame]) -> list[AirFrame]:
+        return [decode_frame(frame, self._turbo) for frame in assembled]

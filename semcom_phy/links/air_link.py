@@ -25,6 +25,7 @@ from semcom_phy.links.air_frames import (
     frame_bursts,
 )
 from semcom_phy.links.base import LINKS, Frame, LinkStats, ReceivedFrame, Reception
+from semcom_phy.links.truth import burst_stats
 from semcom_phy.waveform import (
     AssemblerConfig,
     Burst,
@@ -34,7 +35,6 @@ from semcom_phy.waveform import (
     TransmitterConfig,
     Waveform,
 )
-from semcom_phy.waveform.layout import burst_symbols
 
 Samples = npt.NDArray[np.complex64]
 
@@ -196,25 +196,13 @@ class _Sent:
 
     def stats(self, esn0_db: float | None) -> LinkStats:
         """All that is known of the frame."""
-        uses = [burst_symbols(burst.header.data_symbols) for burst in self.bursts]
-        payload = [burst.header.payload_symbols for burst in self.bursts]
-        stats = self.arrived.received.stats if self.arrived is not None else LinkStats(frames_lost=1)
-        delivered = self.arrived is not None and self.arrived.received.header is not None
-        errors = 0
-        if self.arrived is not None and delivered:
-            errors = int(np.count_nonzero(self.arrived.received.payload_bits != self.frame.payload))
+        received = ReceivedFrame.lost(LinkStats(frames_lost=1)) if self.arrived is None else self.arrived.received
         return replace(
-            stats,
-            channel_uses=sum(uses),
-            overhead_uses=sum(uses) - sum(payload),
-            frames_sent=1,
-            fragments_sent=len(self.bursts),
+            burst_stats(self.frame, received, self.bursts),
             esn0_db=esn0_db,
             timing_offset_samples=self.delay,
             raw_bits=self.raw_bits,
             raw_errors=self.raw_errors,
-            decoded_bits=self.frame.payload.size if delivered else 0,
-            decoded_errors=errors,
         )
 
 

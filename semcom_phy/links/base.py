@@ -104,7 +104,10 @@ class Reception:
 
 
 class Link(Protocol):
-    """Carries frames. Implementations are registered in `LINKS`; one that has a method `close` wants it called."""
+    """Carries frames. Implementations are registered in `LINKS`.
+
+    One that holds a process or sockets has the methods `open` and `close`: see `opened`.
+    """
 
     def send(self, frames: Sequence[Frame]) -> Reception:
         """Send the frames and return what arrived, one `ReceivedFrame` per frame, in order."""
@@ -114,6 +117,16 @@ class Link(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Configuration for result.json: link, channel, fec … with units in the key names."""
+
+
+def open_link(link: Link) -> None:
+    """Start what a link holds, by its method `open`, so that its first frame does not wait for it; others need nothing.
+
+    Raises LinkError if it does not start.
+    """
+    start = getattr(link, "open", None)
+    if start is not None:
+        start()
 
 
 @contextmanager

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from semcom_phy.capture import BurstAnnotation
 from semcom_phy.links.air_frames import AirFrame, burst_verdicts
 from semcom_phy.waveform import BurstHeader, ReceivedBurst, Waveform
+from semcom_phy.waveform.fragments import MAX_REPORTS
 from semcom_phy.waveform.layout import burst_symbols
 
+#: Bursts whose verdict is waited for: many never get one (they came late), and a reception may have no end.
+MAX_UNSETTLED: Final = MAX_REPORTS
 _LEVEL_LIMIT_DB = 200.0
 
 
-@dataclass
+@dataclass(slots=True)
 class LoggedBurst:
     """Header and measurements of a burst (see `ReceivedBurst`).
 
@@ -80,10 +83,16 @@ class LoggedBurst:
 
 
 class BurstLog:
-    """List of bursts, in order of their ends; `take` and `settle` are for `AirReceiver` and its frames."""
+    """List of bursts, in order of their ends; `take` and `settle` are for `AirReceiver` and its frames.
+
+    `taken`, `intact`: bursts so far, and those of them whose verdict was good. They count all, also bursts that are not
+    in the list any more, or not among the `MAX_UNSETTLED` whose entries can still get their verdict.
+    """
 
     def __init__(self) -> None:
         self.bursts: list[LoggedBurst] = []
+        self.taken = 0
+        self.intact = 0
         self._unsettled: dict[float, LoggedBurst] = {}
 
     def take(self, burst: ReceivedBurst) -> None:
@@ -99,12 +108,21 @@ class BurstLog:
             equalizer=burst.equalizer,
             symbols_missing=burst.symbols_missing,
         )
+        self.taken += 1
         self.bursts.append(entry)
         self._unsettled[entry.position] = entry
+        if len(self._unsettled) > MAX_UNSETTLED:
+            del self._unsettled[next(iter(self._unsettled))]
 
     def settle(self, frame: AirFrame) -> None:
-        """Give the bursts of a decoded frame their verdicts."""
+        """Give the bursts of a decoded frame their verdicts, wherever their entries are by now."""
         for burst, verdict in zip(frame.assembled.bursts, burst_verdicts(frame), strict=True):
+            self.intact += verdict
             entry = self._unsettled.pop(float(burst.position), None)
             if entry is not None:
                 entry.crc_ok = verdict
+
+    def remove(self) -> list[LoggedBurst]:
+        """Empty the list, and return what was in it."""
+        removed, self.bursts = self.bursts, []
+        return removed

@@ -20,6 +20,7 @@ from semcom_phy.errors import ConfigurationError
 from semcom_phy.links import framing
 from semcom_phy.links.base import LINKS, Frame, LinkStats, ReceivedFrame, Reception
 from semcom_phy.links.payload_coding import decode_payload, encode_payload, payload_coded_length
+from semcom_phy.links.truth import payload_places, symbol_stats
 from semcom_phy.modulation import MODULATIONS, hard_decisions
 from semcom_phy.registry import nearest
 
@@ -149,26 +150,6 @@ class NumpyLink:
         self._frames_sent += 1
         output = self.config.channel.transmit(_MODULATION.modulate(coded), rng)
         received = receive_frame(output, self.config.turbo)
-        return replace(received, stats=self._with_truth(received, frame, coded, output))
-
-    def _with_truth(
-        self,
-        received: ReceivedFrame,
-        frame: Frame,
-        coded: npt.NDArray[np.uint8],
-        output: ChannelOutput,
-    ) -> LinkStats:
-        layout = framing.frame_layout(coded.size, len(frame.header))
-        raw = hard_decisions(_MODULATION.demap(output.received, output.gain, output.noise_variance))
-        decoded = received.header is not None
-        return replace(
-            received.stats,
-            channel_uses=coded.size,
-            overhead_uses=layout.signalling.size + layout.header.size,
-            frames_sent=1,
-            esn0_db=getattr(self.config.channel, "snr_db", None),
-            raw_bits=layout.payload.size,
-            raw_errors=int(np.count_nonzero((raw != coded)[layout.payload])),
-            decoded_bits=frame.payload.size if decoded else 0,
-            decoded_errors=int(np.count_nonzero(received.payload_bits != frame.payload)) if decoded else 0,
-        )
+        hard = hard_decisions(_MODULATION.demap(output.received, output.gain, output.noise_variance))
+        stats = symbol_stats(frame, received, coded[payload_places(coded.size, len(frame.header))], hard)
+        return replace(received, stats=replace(stats, esn0_db=getattr(self.config.channel, "snr_db", None)))

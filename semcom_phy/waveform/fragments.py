@@ -236,13 +236,21 @@ class FrameAssembler:
         return delivered
 
     def expire(self, position: float) -> list[AssembledFrame]:
-        """Deliver the frames of which no burst began within `idle_samples` before `position`, as they are."""
+        """Deliver the frames of which no burst began within `idle_samples` before `position`, as they are.
+
+        Those that have waited longest come first. Call it before every burst with that burst's position, and no frame
+        depends on whether it was called in between.
+        """
         oldest = position - self.config.idle_samples
-        return [self._deliver(key, False) for key, frame in list(self._open.items()) if frame.last_position < oldest]
+        return [self._deliver(key, False) for key in self._waiting_longest() if self._open[key].last_position < oldest]
 
     def flush(self) -> list[AssembledFrame]:
-        """Deliver all open frames as they are, oldest first."""
-        return [self._deliver(key, complete=False) for key in list(self._open)]
+        """Deliver all open frames as they are, those that have waited longest first."""
+        return [self._deliver(key, complete=False) for key in self._waiting_longest()]
+
+    def _waiting_longest(self) -> list[_Key]:
+        """The open frames in order of their last bursts' beginnings (bursts come in order of their ends)."""
+        return sorted(self._open, key=lambda key: self._open[key].last_position)
 
     def _over_the_limit(self) -> bool:
         held = sum(frame.held for frame in self._open.values())

@@ -170,6 +170,12 @@ class Receiver:
         """
         return self._advance(self._detector.flush(self._buffer), at_end=True)
 
+    @property
+    def settled(self) -> int:
+        """Bursts that began before this sample have been delivered or dropped: none of them can come any more."""
+        searched = self._detector.needs_from - _MARGIN_SYMBOLS * self._sps
+        return min([searched, *(self._start(reception) for reception in self._pending)])
+
     def _checked(self, samples: npt.ArrayLike) -> npt.NDArray[np.complex64]:
         """The samples as complex64, damaged ones set to zero and counted."""
         values = np.asarray(samples)
@@ -214,8 +220,7 @@ class Receiver:
                 continue
             delivered.append((end, self._read_body(reception, end)))
         self._pending = waiting
-        keep = self._detector.needs_from - _MARGIN_SYMBOLS * self._sps
-        self._buffer.discard_before(min([keep, *(self._start(reception) for reception in self._pending)]))
+        self._buffer.discard_before(self.settled)
         return [burst for _, burst in sorted(delivered, key=lambda item: item[0])]
 
     def _start(self, reception: _Reception) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy.typing as npt
 
-from semcom_phy.accel import numba_available
+from semcom_phy.accel import COMPILED, COMPILING, numba_available
 from semcom_phy.coding.decoders.interface import DECODERS, DecoderOutput, DecoderParams
 from semcom_phy.errors import ConfigurationError
 
@@ -27,9 +27,8 @@ def _told_while_compiling(what: str) -> Iterator[None]:
 
     def tell() -> None:
         told.set()
-        print(
-            f"compiling the turbo decoder for this machine ({what}); it is kept on disk …", file=sys.stderr, flush=True
-        )
+        text = f"{COMPILING}the turbo decoder for this machine ({what}); it is kept on disk …"
+        print(text, file=sys.stderr, flush=True)
 
     timer = threading.Timer(_PATIENCE_S, tell)
     timer.daemon = True
@@ -39,7 +38,7 @@ def _told_while_compiling(what: str) -> Iterator[None]:
     finally:
         timer.cancel()
         if told.is_set():
-            print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            print(f"{COMPILED}{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
 
 @DECODERS.register("numba")

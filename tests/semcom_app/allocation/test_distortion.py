@@ -121,6 +121,21 @@ def test_limits_of_convexity(minimum: int, real: bool, expected: float) -> None:
         assert 12 * expected + 20 * expected**2 <= 9 < 12 * (expected + 1e-3) + 20 * (expected + 1e-3) ** 2
 
 
+@pytest.mark.parametrize(("name", "limit"), [("error-free", 0.5), ("all-flips", 0.249), ("posterior-mean", 0.499)])
+@pytest.mark.parametrize("real", [False, True])
+def test_limits_of_models_that_refuse_what_is_worth_nothing(name: str, limit: float, real: bool) -> None:
+    """The limit is possible, and the next thousandth is refused, not answered."""
+    assert largest_mu(name, 0, 8, real) == limit
+    assert is_falling_and_convex(make_distortion(name, limit), 0, 8, real)
+    with pytest.raises(ConfigurationError, match="mu"):
+        make_distortion(name, limit + 0.001)
+
+
+def test_the_limit_of_an_unknown_model() -> None:
+    with pytest.raises(ConfigurationError, match="Did you mean 'all-flips'"):
+        largest_mu("all-flip", 0, 8)
+
+
 def test_convexity_on_the_reals_from_no_bits() -> None:
     limit = largest_mu("one-flip", 0, 8, True)
     assert 0.2 < limit < largest_mu("one-flip", 0, 8)

@@ -19,11 +19,11 @@ from semcom_app.benchmarks.peers import (
     commpy_missing,
     gnuradio_missing,
     open_peer,
-    trellis_by_input,
 )
 from semcom_phy.coding.decoders import DecoderParams, decode
 from semcom_phy.coding.turbo import encode
 from semcom_phy.errors import ConfigurationError, LinkError
+from semcom_phy.gr.native_tables import trellis_by_input
 
 GNURADIO = pytest.mark.usefixtures("gnuradio")
 COMMPY = pytest.mark.skipif(commpy_missing() is not None, reason="scikit-commpy is not installed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from semcom_phy.errors import ConfigurationError
 from semcom_phy.links import LINKS, AirLink, AirLinkConfig, Frame, FrameFormat
 from semcom_phy.links.air_frames import (
     MAX_BURST_SYMBOLS,
+    AirFrame,
     AirReceiver,
     burst_verdicts,
     decode_frame,
@@ -26,7 +28,15 @@ from semcom_phy.links.air_frames import (
 )
 from semcom_phy.links.air_link import AirTransmitter, asked_esn0_db, for_symbols
 from semcom_phy.links.burst_log import BurstLog
-from semcom_phy.waveform import Burst, BurstHeader, FrameAssembler, ReceivedBurst, ReceiverConfig, Waveform
+from semcom_phy.waveform import (
+    AssemblerConfig,
+    Burst,
+    BurstHeader,
+    FrameAssembler,
+    ReceivedBurst,
+    ReceiverConfig,
+    Waveform,
+)
 from semcom_phy.waveform.layout import burst_symbols
 
 
@@ -443,6 +453,82 @@ def test_chunks_make_no_difference() -> None:
         got += receiver.flush()
         assert len(got) == 1
         assert np.array_equal(got[0].received.payload_bits, frame.payload)
+
+
+IDLE = 12_000.0
+
+
+@lru_cache(maxsize=8)
+def scene(seed: int) -> tuple[np.ndarray, tuple[tuple[int, ...], ...]]:
+    """Bursts of four frames in disorder, some missing, with pauses up to what a frame is waited for and beyond.
+
+    Returns the samples and, by the bursts' true places, which fragments each frame is made of, in order of delivery.
+    """
+    rng = np.random.default_rng(seed)
+    frames = make_format("qpsk", rate=0.5, fragment_symbols=200)
+    transmitter = AirTransmitter(Waveform(), frames, seed=0)
+    bursts = [burst for image in range(4) for burst in frame_bursts(make_frame(500, image), frames, image)]
+    order = [bursts[i] for i in np.lexsort((rng.uniform(0, 6, len(bursts)) + np.repeat(range(4), 3) * 3,))]
+    parts, at = [transmitter.silence(64)], 256
+    waiting: dict[int, tuple[int, list[int]]] = {}  # image → beginning of its last burst, fragments
+    done: list[tuple[int, ...]] = []
+    given_up: set[int] = set()
+
+    def give_up(position: float) -> None:
+        for image in sorted(waiting, key=lambda image: waiting[image][0]):
+            if waiting[image][0] < position - IDLE:
+                done.append((image, *sorted(waiting.pop(image)[1])))
+                given_up.add(image)
+
+    for burst in order:
+        if rng.random() < 0.1:
+            continue
+        image, fragment = burst.header.image, burst.header.fragment
+        give_up(at)
+        if image not in given_up:
+            waiting[image] = (at, [*waiting.get(image, (0, []))[1], fragment])
+            if len(waiting[image][1]) == burst.header.fragments:
+                done.append((image, *sorted(waiting.pop(image)[1])))
+                given_up.add(image)
+        parts += [transmitter.modulate(burst), transmitter.silence(int(rng.choice([1, 300, 1500])))]
+        at += parts[-2].size + parts[-1].size
+    give_up(float("inf"))
+    return np.concatenate(parts), tuple(done)
+
+
+@lru_cache(maxsize=8)
+def heard_in(seed: int, *cuts: int) -> list[AirFrame]:
+    receiver = AirReceiver(assembler=AssemblerConfig(idle_samples=IDLE))
+    got = [frame for part in np.split(scene(seed)[0], cuts) for frame in receiver.push(part)]
+    return got + receiver.flush()
+
+
+def fragments_of(frames: list[AirFrame]) -> tuple[tuple[int, ...], ...]:
+    return tuple(
+        (one.assembled.image, *sorted(burst.header.fragment for burst in one.assembled.bursts)) for one in frames
+    )
+
+
+def test_frames_are_given_up_by_the_time_of_the_samples() -> None:
+    """In one piece, a stream gives what the true places of its bursts say, late bursts and all."""
+    late = 0
+    for seed in range(6):
+        _, expected = scene(seed)
+        assert fragments_of(heard_in(seed)) == expected
+        late += any(0 < len(fragments) - 1 < 3 for _, *fragments in expected)
+    assert late >= 3
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2), data=st.data())
+def test_cuts_make_no_difference_to_frames_that_are_given_up(seed: int, data: st.DataObject) -> None:
+    samples, expected = scene(seed)
+    cuts = data.draw(st.lists(st.integers(0, samples.size), max_size=12).map(sorted))
+    whole, pieces = heard_in(seed), heard_in(seed, *cuts)
+    assert fragments_of(pieces) == expected
+    for one, other in zip(whole, pieces, strict=True):
+        assert same(one.received, other.received)
+        assert one.assembled.complete == other.assembled.complete
 
 
 def test_frames_that_nobody_finishes_are_given_up() -> None:

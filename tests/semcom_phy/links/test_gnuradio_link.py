@@ -19,6 +19,7 @@ import pytest
 from semcom_phy.channels import make_channel
 from semcom_phy.errors import ConfigurationError, LinkError
 from semcom_phy.flowgraph.connection import FlowgraphConnection, attach_addresses
+from semcom_phy.flowgraph.process import FlowgraphProcess
 from semcom_phy.links import (
     BurstChain,
     Frame,
@@ -181,8 +182,6 @@ def test_the_largest_frame(doubles: Doubles) -> None:
 
 
 def test_a_program_that_does_not_start(nothing_left: NothingLeft) -> None:
-    from semcom_phy.flowgraph.process import FlowgraphProcess
-
     seen = []
 
     def launch(addresses: LinkAddresses) -> FlowgraphProcess:
@@ -195,6 +194,49 @@ def test_a_program_that_does_not_start(nothing_left: NothingLeft) -> None:
     ):
         link.send(some_frames(1))
     nothing_left(seen)
+
+
+COMPILER = """
+import sys, threading
+from semcom_phy.zmq import FlowgraphEnd, LinkAddresses
+print("compiling the turbo decoder for this machine (x); it is kept on disk …", flush=True)
+if sys.argv[1] == "for ever":
+    threading.Event().wait()
+threading.Event().wait(2.5)  # longer than the application waits for one that does not compile
+print("compiled in 2 s", flush=True)
+if sys.argv[1] == "in vain":
+    threading.Event().wait()
+with FlowgraphEnd(LinkAddresses(*sys.argv[2:]), capabilities={"flowgraph": "double"}) as end:
+    end.serve(lambda pdu: None)
+"""
+
+
+def compiler(how: str) -> Any:
+    """Launches a flowgraph that compiles; returns when it has begun to."""
+
+    def launch(addresses: LinkAddresses) -> FlowgraphProcess:
+        begun = threading.Event()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", COMPILER, how, *addresses.as_arguments()]
+        process = FlowgraphProcess(command, name="x", environment=environment, on_line=lambda line: begun.set())
+        assert begun.wait(60)
+        return process
+
+    return launch
+
+
+@pytest.mark.slow
+def test_a_flowgraph_that_compiles_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FlowgraphConnection("x", compiler("then serve"), timeout_s=1.0) as connection:
+        assert connection.peer.capabilities["flowgraph"] == "double"
+        assert connection.process is not None
+        assert connection.process.compilations == (1, 1)
+    # One that does not answer when it has compiled, and one that never has.
+    with pytest.raises(LinkError, match=r"did not start: it did not answer within [345]\S* s; its .* compiled in 2 s"):
+        FlowgraphConnection("x", compiler("in vain"), timeout_s=1.0)
+    monkeypatch.setattr("semcom_phy.flowgraph.connection.COMPILE_TIMEOUT_S", 1.5)
+    with pytest.raises(LinkError, match=r"did not answer within 1\.5\d* s; its last words: compiling the turbo"):
+        FlowgraphConnection("x", compiler("for ever"), timeout_s=0.4)
 
 
 def test_another_flowgraph_than_wanted(doubles: Doubles, nothing_left: NothingLeft) -> None:
