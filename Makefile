@@ -11,7 +11,7 @@ GNURADIO := .venv-gr
 GNURADIO_STAMP := $(GNURADIO)/.installed
 # xterm: otherwise the first terminal that Companion can use is taken, with a whole desktop behind it.
 GNURADIO_PACKAGES := gnuradio xterm python3-scipy python3-venv \
-	soapysdr-tools soapysdr-module-all python3-soapysdr libsoapysdr-dev uhd-host g++ xvfb
+	soapysdr-tools soapysdr-module-all python3-soapysdr libsoapysdr-dev uhd-host uhd-soapysdr g++ xvfb
 
 .PHONY: help venv demo test test-numpy1 fast lint figures fer-curves clean \
 	gnuradio gnuradio-unregister gnuradio-packages gnuradio-where-allowed

@@ -30,9 +30,12 @@ from semcom_app.commands.link_options import (
     make_waveform,
 )
 from semcom_app.commands.option_groups import with_options_of
+from semcom_app.commands.option_names import named_as_options
 from semcom_app.commands.radio_options import (
+    OPENING_PARAMETERS,
     LinkIdOption,
     RadioOption,
+    check_link_id,
     radio_config,
 )
 from semcom_phy.errors import ConfigurationError, LinkError
@@ -42,13 +45,11 @@ if TYPE_CHECKING:
     from semcom_phy.capture import Recorder
     from semcom_phy.links.air_frames import AirFrame
     from semcom_phy.links.burst_log import LoggedBurst
-    from semcom_phy.radios.base import ReceiveRadio, Samples
+    from semcom_phy.radios.base import RadioConfig, ReceiveRadio, Samples
     from semcom_phy.waveform import ReceiverConfig, Waveform
 
 #: Frames and bursts that are listed in result.json; older ones are counted.
 LISTED = 10_000
-#: Bursts whose verdict may still be open.
-_OPEN_BURSTS = 2_000
 _CHUNK = 1 << 15
 _SLICE_S = 0.25
 _STATISTICS_S = 1.0
@@ -96,6 +97,7 @@ def rx(
     check_codec_options(vae)
     check_iterations(iterations)
     check_algorithm(algorithm)
+    check_link_id(link_id)
     _check_limits(count, duration, timeout)
     if record is None and (datatype is not None or overwrite):
         raise ConfigurationError("--datatype and --overwrite are for --record; leave them out")
@@ -107,14 +109,13 @@ def rx(
     from semcom_app.streaming import StopSignals
     from semcom_phy.coding.transport import TurboCode
     from semcom_phy.links.air_frames import MAX_BURST_SYMBOLS
-    from semcom_phy.radios import open_receiver
     from semcom_phy.radios.read_ahead import ReadAhead
     from semcom_phy.waveform import ReceiverConfig
 
     iaq = {"dequantize": dequantize}
     make_codec("iaq-ia", CodecOptions(iaq=iaq))  # raises for an unknown way to dequantize
     check_writable(out)
-    with StopSignals() as signals, open_receiver(radio, asked) as opened:
+    with StopSignals() as signals, _open(radio, asked) as opened:
         waveform = make_waveform(sps, opened.sample_rate_hz)
         config = ReceiverConfig(waveform=waveform, link=link_id, max_burst_symbols=MAX_BURST_SYMBOLS)
         recorder = (
@@ -169,6 +170,13 @@ def _check_limits(count: int | None, duration: float | None, timeout: float | No
             raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds}")
 
 
+def _open(radio: str, config: RadioConfig) -> ReceiveRadio:
+    from semcom_phy.radios import open_receiver
+
+    with named_as_options(OPENING_PARAMETERS):
+        return open_receiver(radio, config)
+
+
 def _recorder(path: Path, radio: ReceiveRadio, frequency: float | None, datatype: str, overwrite: bool) -> Recorder:
     from semcom_phy.capture import Recorder, RecordingInfo
 
@@ -204,8 +212,9 @@ class _Session:
         self._decoder, self._recorder, self._out = decoder, recorder, out
         self._rows: deque[dict[str, Any]] = deque(maxlen=LISTED)
         self._bursts: deque[LoggedBurst] = deque(maxlen=LISTED)
-        self._totals = {"bursts": 0, "bursts_intact": 0, "frames": 0, "frames_delivered": 0, "frames_intact": 0}
-        self._annotated = 0
+        #: Bursts that the recording gets annotations of, at its end: then their verdicts are known.
+        self._recorded: list[LoggedBurst] = []
+        self._totals = {"frames": 0, "frames_delivered": 0, "frames_intact": 0}
         self._samples = 0
         self._lost_samples = 0
         self._overruns = 0
@@ -256,16 +265,16 @@ class _Session:
     def _take(self, samples: Samples, radio: ReceiveRadio) -> None:
         counts = radio.counts
         if self._recorder is not None:
-            if counts.lost_samples > self._lost_samples:
+            if counts.lost_samples is not None and counts.lost_samples > self._lost_samples:
                 self._recorder.begin_segment(lost_samples=counts.lost_samples - self._lost_samples)
                 self._lost_samples = counts.lost_samples
             self._recorder.append(samples)
         self._samples += samples.size
         self._keep(self._receiver.push(samples))
         if counts.overruns > self._overruns and self.lines:
-            typer.echo(f"overruns: {counts.overruns}, samples lost: {counts.lost_samples}", err=True)
+            typer.echo(f"overruns: {counts.overruns}, samples lost: {_known(counts.lost_samples)}", err=True)
         self._overruns = counts.overruns
-        self._settle(_OPEN_BURSTS)
+        self._list_bursts()
         self._write_statistics(radio)
 
     def _keep(self, frames: list[AirFrame]) -> None:
@@ -286,19 +295,14 @@ class _Session:
             if self.lines:
                 typer.echo(f"frame {totals['frames']}: image {row['image']}, {frame_state(row).lower()}", err=True)
 
-    def _settle(self, keep: int) -> None:
-        """Move all bursts but the last `keep`, whose verdicts may be open, from the log to the counts."""
+    def _list_bursts(self) -> None:
+        """Move the bursts from the log to the lists, which are bounded; the verdicts of the last ones come later."""
         from semcom_phy.capture.recorder import MAX_BURSTS
 
-        number = max(len(self._log.bursts) - keep, 0)
-        for burst in self._log.bursts[:number]:
-            self._bursts.append(burst)
-            self._totals["bursts"] += 1
-            self._totals["bursts_intact"] += burst.crc_ok is True
-            if self._recorder is not None and self._annotated < MAX_BURSTS:
-                self._recorder.annotate(burst.annotation(self._waveform, self._recorder.samples_written))
-                self._annotated += 1
-        del self._log.bursts[:number]
+        bursts = self._log.remove()
+        self._bursts.extend(bursts)
+        if self._recorder is not None:
+            self._recorded.extend(bursts[: MAX_BURSTS - len(self._recorded)])
 
     def _write_statistics(self, radio: ReceiveRadio, at_once: bool = False) -> None:
         from semcom_app.commands.send import json_bytes
@@ -310,16 +314,15 @@ class _Session:
             write_bytes(self._out / "statistics.json", json_bytes(self._statistics(radio)))
 
     def _statistics(self, radio: ReceiveRadio) -> dict[str, Any]:
-        open_bursts = self._log.bursts
         return {
             "radio": radio.describe(),
             "counts": radio.counts.describe(),
             "receiver": dataclasses.asdict(self._receiver.receiver.counts),
             "assembler": dataclasses.asdict(self._receiver.assembler.counts),
             "summary": {
+                "bursts": self._log.taken,
+                "bursts_intact": self._log.intact,
                 **self._totals,
-                "bursts": self._totals["bursts"] + len(open_bursts),
-                "bursts_intact": self._totals["bursts_intact"] + sum(b.crc_ok is True for b in open_bursts),
                 "samples": self._samples,
                 "duration_s": self._samples / self._waveform.sample_rate_hz,
                 "elapsed_s": time.monotonic() - self._began,
@@ -334,7 +337,7 @@ class _Session:
         from semcom_app.images import write_bytes
         from semcom_app.results import versions
 
-        self._settle(0)
+        self._list_bursts()
         recording = None
         if self._recorder is not None:
             recording = self._close_recording(self._recorder)
@@ -353,12 +356,14 @@ class _Session:
         if not recorder.samples_written:
             recorder.discard()
             return None
+        for burst in self._recorded:
+            recorder.annotate(burst.annotation(self._waveform, recorder.samples_written))
         recorder.close()
         return {
             "file": recorder.meta_path.name,
             "datatype": recorder.info.datatype,
             "samples": recorder.samples_written,
-            "bursts": self._annotated,
+            "bursts": len(self._recorded),
             "saturated_samples": recorder.saturated_samples,
             "non_finite_samples": recorder.non_finite_samples,
         }
@@ -377,13 +382,19 @@ def _print(summary: dict[str, Any], out: Path) -> None:
         lines.append(f"also: {', '.join(dropped(summary))}")
     if counts["overruns"] or counts["lost_samples"] or counts["errors"]:
         lines.append(
-            f"radio: {counts['overruns']} overruns, {counts['lost_samples']} samples lost, {counts['errors']} errors"
+            f"radio: {counts['overruns']} overruns, samples lost: {_known(counts['lost_samples'])}, "
+            f"{counts['errors']} errors"
         )
     if summary["recording"] is not None:
         lines.append(f"recording: {summary['recording']['file']}, {summary['recording']['samples']} samples")
     lines.append(f"result: {out / 'result.json'}")
     for line in lines:
         typer.echo(printable(line))
+
+
+def _known(count: int | None) -> str:
+    """A count that the radio may not know."""
+    return "unknown" if count is None else str(count)
 
 
 def _silence(summary: dict[str, Any], waveform: Waveform) -> str:

@@ -83,18 +83,18 @@ class RadioCounts:
 
     `samples`: handed over to, or taken from, the program. `underruns`: times a transmitter had nothing to send when
     the device needed it. `overruns`: times a receiver's samples were lost because they were not fetched in time.
-    `lost_samples`: how many, where the device says so. `late`: bursts that came after their time.
-    `errors`: messages of the device or of the other side that were not understood.
+    `lost_samples`: how many; None: unknown, for the device does not say how many. `late`: bursts that came
+    after their time. `errors`: messages of the device or of the other side that were not understood.
     """
 
     samples: int = 0
     underruns: int = 0
     overruns: int = 0
-    lost_samples: int = 0
+    lost_samples: int | None = 0
     late: int = 0
     errors: int = 0
 
-    def describe(self) -> dict[str, int]:
+    def describe(self) -> dict[str, int | None]:
         """The counts, for result.json."""
         return dataclasses.asdict(self)
 

@@ -210,6 +210,8 @@ class _WorkerRadio:
             value = pdu.metadata.get(name)
             if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
                 setattr(self._counts, name, int(value))
+        if self._counts.overruns:  # drivers report that samples were lost, not how many
+            self._counts.lost_samples = None
 
 
 class WorkerReceiver(_WorkerRadio):
@@ -238,7 +240,7 @@ class WorkerReceiver(_WorkerRadio):
             raise RadioError(
                 f"radio {self.name} sent a message that holds no samples; use the same release on both sides"
             )
-        if self._next is not None and first > self._next:
+        if self._next is not None and first > self._next and self._counts.lost_samples is not None:
             self._counts.lost_samples += first - self._next
         self._next = first + pdu.vector.size
         return np.asarray(pdu.vector, np.complex64)

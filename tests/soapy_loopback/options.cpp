@@ -114,6 +114,8 @@ Options parse_options(const SoapySDR::Kwargs &args)
         {"driver", ignore},
         {"label", ignore},
         {"type", ignore},
+        {"serial", ignore},    // UHD makes one up
+        {"find_all", ignore},  // and its tools ask with this one
         {"key", [&](auto &key, auto &text) { options.key = identifier(key, text); }},
         {"pace",
          [&](auto &key, auto &text) {

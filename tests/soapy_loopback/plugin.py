@@ -5,6 +5,7 @@ Test modules load this file by its path and take the fixture `loopback` from it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import os
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,6 +23,7 @@ FOLDER = Path(__file__).parent
 MODULE = "libsemcomloop.so"
 COMPILE = ("g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", "-fPIC")
 INSTALL = "apt-get install g++ libsoapysdr-dev"
+INSTALL_UHD = "apt-get install uhd-host uhd-soapysdr"
 _SHARED_MEMORY = Path("/dev/shm")
 _numbers = itertools.count()
 
@@ -40,6 +43,29 @@ def build(cache: Path) -> Path:
     return folder
 
 
+def lacking(what: str) -> NoReturn:
+    """Skip the test; where everything has to be there, fail it."""
+    if os.environ.get("SEMCOM_REQUIRE_GNURADIO"):
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)
+
+
+@functools.cache
+def uhd_finds_it(folder: Path) -> bool:
+    """Whether UHD has its module for SoapySDR's devices, and finds the driver in this folder through it."""
+    try:
+        done = subprocess.run(
+            ["uhd_find_devices", "--args", "type=soapy,driver=semcomloop"],
+            env={**os.environ, "SOAPY_SDR_PLUGIN_PATH": str(folder), "SOAPY_SDR_ROOT": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    except FileNotFoundError:
+        return False
+    return "driver: semcomloop" in done.stdout
+
+
 @dataclass
 class Loopback:
     """One test's air: devices with its `key` hear each other and nobody else."""
@@ -56,14 +82,22 @@ class Loopback:
         """The name of a radio."""
         return f"soapy:{self.device(**arguments)}"
 
+    def uhd_device(self, **arguments: object) -> str:
+        """Arguments for UHD; without its module for SoapySDR's devices, the test ends here."""
+        if not uhd_finds_it(self.folder):
+            lacking(f"UHD does not find SoapySDR's devices: {INSTALL_UHD}")
+        return f"type=soapy,{self.device(**arguments)}"
+
+    def uhd_radio(self, **arguments: object) -> str:
+        """The name of a radio that UHD drives."""
+        return f"uhd:{self.uhd_device(**arguments)}"
+
 
 @pytest.fixture
 def loopback(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     """The driver, and no other, is there for processes that the test starts."""
     if shutil.which("g++") is None or not Path("/usr/include/SoapySDR").is_dir():
-        if os.environ.get("SEMCOM_REQUIRE_GNURADIO"):
-            pytest.fail(f"the loopback driver cannot be built: {INSTALL}", pytrace=False)
-        pytest.skip(f"the loopback driver cannot be built: {INSTALL}")
+        lacking(f"the loopback driver cannot be built: {INSTALL}")
     air = Loopback(build(pytestconfig.cache.mkdir("soapy_loopback")))
     monkeypatch.setenv("SOAPY_SDR_PLUGIN_PATH", str(air.folder))
     monkeypatch.setenv("SOAPY_SDR_ROOT", str(air.folder))

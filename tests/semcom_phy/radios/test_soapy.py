@@ -245,7 +245,7 @@ def test_an_application_that_does_not_read_makes_the_device_overflow(loopback: A
             assert time.monotonic() < deadline, "no overrun was counted"
             receiver.read(1 << 16, 5.0)
         receiver.read(1, 5.0)  # and it goes on
-    assert receiver.counts.lost_samples == 0
+    assert receiver.counts.lost_samples is None  # nobody knows how many
 
 
 @pytest.mark.slow
