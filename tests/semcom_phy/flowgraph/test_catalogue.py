@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -83,3 +84,16 @@ def test_the_project_s_flowgraphs_have_both_forms_and_explain_themselves() -> No
         assert f"[{flowgraph.name}]({flowgraph.name}.md)" in index
         for parameter in flowgraph.parameters:
             assert parameter.label != parameter.id, f"{flowgraph.name}: {parameter.id} has no label"
+
+
+def test_the_pages_show_canvas_and_window() -> None:
+    screenshots = FLOWGRAPHS / "screenshots"
+    expected = set()
+    for name in catalogue.names():
+        pictures = re.findall(r"!\[\w+\]\(([^)]+)\)", (FLOWGRAPHS / f"{name}.md").read_text())
+        assert pictures == [f"screenshots/{name}_canvas.png", f"screenshots/{name}.png"]
+        expected |= {FLOWGRAPHS / picture for picture in pictures}
+    assert set(screenshots.iterdir()) == expected
+    for picture in expected:
+        assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
+        assert picture.stat().st_size <= 200_000, picture.name
