@@ -110,7 +110,35 @@ def gnuradio(result: Result) -> str:
         for row in result["rows"]
     ]
     trips = "; ".join(f"{trip['far_end']} {trip['round_trip_ms']:.2f} ms" for trip in result["round_trips"])
-    return f"{markdown(columns, rows)}\n\nRound trip of a PDU of 1 KiB, median: {trips}."
+    picture = result["picture"]
+    beyond, encode, decode, start = (
+        number(picture[f"{key}_s"]) for key in ("beyond_codec", "encode", "decode", "start")
+    )
+    return (
+        f"{markdown(columns, rows)}\n\nRound trip of a PDU of 1 KiB, median: {trips}. `{picture['picture']}` "
+        f"({picture['size']}, `{picture['codec']}`) over `{picture['flowgraph']}`, which runs already: {beyond} s besides "
+        f"encoding ({encode} s) and decoding ({decode} s); the flowgraph starts in {start} s."
+    )
+
+
+def allocation(result: Result) -> str:
+    """Speed of the allocations, and how far each is from the optimum."""
+    columns = ("method", "order", "level", "µs per image", "alone, µs", "images/s", "× greedy")
+    rows = [
+        (
+            f"`{row['method']}`",
+            row["order"] or "",
+            row["solver"] or "",
+            number(row["us_per_image"]),
+            number(row["us_alone"]),
+            f"{round(row['allocations_s'], -3):,.0f}".replace(",", " "),
+            number(row["speed_vs_greedy"]),
+            *(f"{row[key]:.3f}" for key in ("excess_db_mean", "excess_db_worst")),
+            f"{row['unused_percent']:.1f} %",
+        )
+        for row in result["rows"]
+    ]
+    return markdown((*columns, "excess, dB", "worst", "unused"), rows)
 
 
 TABLES: Final[dict[str, Callable[[Result], str]]] = {
@@ -119,6 +147,7 @@ TABLES: Final[dict[str, Callable[[Result], str]]] = {
     "impairments": impairments,
     "zmq": zmq,
     "gnuradio": gnuradio,
+    "allocation": allocation,
 }
 
 

@@ -6,8 +6,10 @@ import importlib.util
 import os
 import signal
 import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,20 +35,6 @@ settings.register_profile(
 )
 settings.load_profile("project")
 
-#: Where it is set, a machine without GNU Radio fails the tests that need it instead of skipping them.
-REQUIRE_GNURADIO = "SEMCOM_REQUIRE_GNURADIO"
-
-
-@pytest.fixture(scope="session")
-def gnuradio() -> GnuRadio:
-    """GNU Radio and its Python; without it the test is skipped and says which command installs it."""
-    try:
-        return find_gnuradio()
-    except LinkError as error:
-        if os.environ.get(REQUIRE_GNURADIO):
-            pytest.fail(f"{error} ({REQUIRE_GNURADIO} is set)", pytrace=False)
-        pytest.skip(str(error))
-
 
 def _plugin() -> ModuleType:
     """The loopback driver's folder is no package, and its fixture is for tests of both packages."""
@@ -59,4 +47,38 @@ def _plugin() -> ModuleType:
     return sys.modules[name]
 
 
-loopback = _plugin().loopback
+_soapy = _plugin()
+loopback = _soapy.loopback
+
+
+@pytest.fixture(scope="session")
+def lacking() -> Callable[[str], NoReturn]:
+    """Skips a test for want of something, or fails it where SEMCOM_REQUIRE_GNURADIO says that all has to be there."""
+    skip: Callable[[str], NoReturn] = _soapy.lacking
+    return skip
+
+
+@pytest.fixture(scope="session")
+def gnuradio(lacking: Callable[[str], NoReturn]) -> GnuRadio:
+    """GNU Radio and its Python; without it the test is skipped and says which command installs it."""
+    try:
+        return find_gnuradio()
+    except LinkError as error:
+        lacking(str(error))
+
+
+#: Tests with GNU Radio or the loopback driver that have passed: `.ci/run` wants to see that they ran.
+_PASSED = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    needs = getattr(item, "fixturenames", ())
+    if report.when == "call" and report.passed and ("gnuradio" in needs or "loopback" in needs):
+        item.config.stash[_PASSED] = item.config.stash.get(_PASSED, 0) + 1
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"{config.stash.get(_PASSED, 0)} tests passed with GNU Radio or SoapySDR")

@@ -39,13 +39,15 @@ FLOWGRAPHS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 #: What `vcsc-8bit` sends for a picture of 512×512: 64×64 latents of 4 channels, 8 bits each.
 PICTURE_BITS: Final = 131_072
+PICTURE: Final = Path(__file__).parents[1] / "photos" / "astronaut.png"
+PICTURE_CODEC: Final = "vcsc-8bit"
 PICTURE_FLOWGRAPH: Final = "turbo_awgn"
 ROUND_TRIP_BYTES: Final = 1024
 #: What is promised.
 ROUND_TRIP_LIMIT_MS: Final = 1.0
 RATIO_LIMIT: Final = 0.9
 PICTURE_LIMIT_S: Final = 2.0
-STEPS: Final = 2 + len(FLOWGRAPHS)
+STEPS: Final = 3 + len(FLOWGRAPHS)
 _BARE: Final = Path(__file__).with_name("gnuradio_bare.py")
 
 
@@ -84,12 +86,15 @@ def run(settings: GnuRadioBenchmark, gnuradio: GnuRadio, advance: Callable[[str]
     for name in FLOWGRAPHS:
         rows.append(_row(name, settings, *_times(name, settings, gnuradio)))
         advance(name)
+    picture = _picture(settings)
+    advance("picture")
     return {
         "machine": describe_machine() | {"gnuradio": gnuradio.version},
         "config": asdict(settings) | {"window": WINDOW},
         "round_trips": trips,
         "rows": rows,
-        "promises": _promises(trips, rows),
+        "picture": picture,
+        "promises": _promises(trips, rows, picture),
     }
 
 
@@ -154,6 +159,39 @@ def _times(name: str, settings: GnuRadioBenchmark, gnuradio: GnuRadio) -> tuple[
     return alone[1:], through[1:], single[1:]  # the first are for caches and tables
 
 
+def _picture(settings: GnuRadioBenchmark) -> dict[str, Any]:
+    """Seconds of a picture from end to end, by its stages; `beyond_codec_s` is all but encoding and decoding."""
+    from semcom_app.codecs import CodecOptions, make_codec
+    from semcom_app.images import load_image
+    from semcom_app.pipeline import send_image
+
+    codec, image = make_codec(PICTURE_CODEC, CodecOptions(seed=settings.seed)), load_image(PICTURE)
+    launch = launcher(catalogue.find(PICTURE_FLOWGRAPH), {**FLOWGRAPHS[PICTURE_FLOWGRAPH], "seed": settings.seed})
+    stages: dict[str, list[float]] = {"encode_s": [], "beyond_codec_s": [], "decode_s": []}
+    began = time.perf_counter()
+    with GnuRadioLink(GnuRadioLinkConfig(PICTURE_FLOWGRAPH, launch)).open() as link:
+        start_s = time.perf_counter() - began
+        for _ in range(settings.repeats + 1):
+            began = time.perf_counter()
+            row = send_image(image, codec, link, settings.seed, "cpu").row
+            seconds = time.perf_counter() - began
+            if not row["intact"]:
+                raise LinkError(f"the picture was damaged in flowgraph {PICTURE_FLOWGRAPH}")
+            encode_s, decode_s = row["encode_ms"] / 1e3, row["decode_ms"] / 1e3
+            for stage, value in zip(stages, (encode_s, seconds - encode_s - decode_s, decode_s), strict=True):
+                stages[stage].append(value)
+    height, width = image.pixels.shape[:2]
+    return {
+        "picture": PICTURE.name,
+        "size": f"{width}×{height}",
+        "codec": PICTURE_CODEC,
+        "flowgraph": PICTURE_FLOWGRAPH,
+        "psnr_db": row["psnr_db"],
+        **{stage: statistics.median(values[1:]) for stage, values in stages.items()},
+        "start_s": start_s,
+    }
+
+
 def _row(
     name: str, settings: GnuRadioBenchmark, bare: Sequence[float], through: Sequence[float], single: Sequence[float]
 ) -> dict[str, Any]:
@@ -175,16 +213,18 @@ def _row(
     }
 
 
-def _promises(trips: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _promises(
+    trips: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], picture: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """What is promised, what was measured, and whether the promise holds."""
     longest = max(trip["round_trip_ms"] for trip in trips)
     ratio = min(row["ratio"] for row in rows)
-    picture = next(row["frame_s"] for row in rows if row["flowgraph"] == PICTURE_FLOWGRAPH)
+    beyond = picture["beyond_codec_s"]
     return [
         {"promise": "round_trip_ms", "at_most": ROUND_TRIP_LIMIT_MS, "measured": longest}
         | {"holds": longest <= ROUND_TRIP_LIMIT_MS},
         {"promise": "ratio", "at_least": RATIO_LIMIT, "measured": ratio} | {"holds": ratio >= RATIO_LIMIT},
-        {"promise": "frame_s", "at_most": PICTURE_LIMIT_S, "measured": picture} | {"holds": picture <= PICTURE_LIMIT_S},
+        {"promise": "picture_s", "at_most": PICTURE_LIMIT_S, "measured": beyond} | {"holds": beyond <= PICTURE_LIMIT_S},
     ]
 
 
@@ -220,6 +260,12 @@ def print_gnuradio(result: Mapping[str, Any]) -> None:
             row["flowgraph"], f"{row['snr_db']:g}", *rates, f"{100 * row['ratio']:.0f} %", f"{row['frame_s']:.3f}"
         )
     console.print(table)
+    picture = result["picture"]
+    console.print(
+        f"{picture['picture']}, {picture['size']}, {picture['codec']} over {picture['flowgraph']}: "
+        f"{picture['beyond_codec_s']:.2f} s beyond encoding ({picture['encode_s']:.2f} s) and decoding "
+        f"({picture['decode_s']:.2f} s); starting the flowgraph {picture['start_s']:.1f} s"
+    )
     for promise in result["promises"]:
         bound = f"≤ {promise['at_most']:g}" if "at_most" in promise else f"≥ {promise['at_least']:g}"
         verdict = "holds" if promise["holds"] else "does not hold"

@@ -190,6 +190,7 @@ def _carry_out(
     transmission: Transmission, paths: Sequence[Path], out: Path, as_json: bool, witness: Witness | None
 ) -> int:
     from semcom_app.images import check_writable
+    from semcom_phy.links import open_link
 
     codec, link, seed = transmission.codec, transmission.link, transmission.seed
     for path in paths:
@@ -204,6 +205,7 @@ def _carry_out(
     target = str(select_device(transmission.device))
     codec.adapt(link)
     codec.check_ready()
+    open_link(link)  # now: the time of a picture is not that of starting a flowgraph
     config = {
         "command": shlex.join(["semcom", *sys.argv[1:]]),
         **codec.describe(),

@@ -24,7 +24,7 @@ def test_gnuradio(capsys: pytest.CaptureFixture[str], tmp_path: Path, gnuradio: 
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     assert out.read_text() == captured.out
-    assert set(result) == {"machine", "config", "round_trips", "rows", "promises"}
+    assert set(result) == {"machine", "config", "round_trips", "rows", "picture", "promises"}
     assert result["machine"]["gnuradio"] == gnuradio.version
     assert result["config"] == {
         "frames": 9,
@@ -45,10 +45,13 @@ def test_gnuradio(capsys: pytest.CaptureFixture[str], tmp_path: Path, gnuradio: 
         assert 0 < row["frame_s"] <= row["frame_s_max"]
     holds = [promise["holds"] for promise in result["promises"]]
     assert code == (0 if all(holds) else 1)
-    trip, ratio, frame = result["promises"]
+    trip, ratio, picture = result["promises"]
     assert trip["measured"] == max(trip["round_trip_ms"] for trip in result["round_trips"])
     assert ratio["measured"] == min(row["ratio"] for row in result["rows"])
-    assert frame["measured"] == result["rows"][1]["frame_s"]
+    assert picture["measured"] == result["picture"]["beyond_codec_s"] > 0
+    assert (result["picture"]["size"], result["picture"]["codec"]) == ("512×512", "vcsc-8bit")
+    assert result["picture"]["psnr_db"] > 26
+    assert result["picture"]["start_s"] > 0
     print_gnuradio(result)
     assert "turbo_rayleigh" in capsys.readouterr().out
 
@@ -76,16 +79,16 @@ def row(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("trip_ms", "rows", "holds"),
+    ("trip_ms", "rows", "picture_s", "holds"),
     [
-        (0.5, [row()], [True, True, True]),
-        (1.5, [row()], [False, True, True]),
-        (0.5, [row(), row(flowgraph="bpsk_awgn", ratio=0.89, frame_s=9.0)], [True, False, True]),
-        (0.5, [row(frame_s=2.1)], [True, True, False]),
+        (0.5, [row()], 0.1, [True, True, True]),
+        (1.5, [row()], 0.1, [False, True, True]),
+        (0.5, [row(), row(flowgraph="bpsk_awgn", ratio=0.89, frame_s=9.0)], 0.1, [True, False, True]),
+        (0.5, [row()], 2.1, [True, True, False]),
     ],
 )
-def test_promises(trip_ms: float, rows: list[dict[str, Any]], holds: list[bool]) -> None:
-    promises = gnuradio_link._promises([{"round_trip_ms": trip_ms}], rows)
+def test_promises(trip_ms: float, rows: list[dict[str, Any]], picture_s: float, holds: list[bool]) -> None:
+    promises = gnuradio_link._promises([{"round_trip_ms": trip_ms}], rows, {"beyond_codec_s": picture_s})
     assert [promise["holds"] for promise in promises] == holds
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -37,10 +38,10 @@ def gnuradio_python(gnuradio: GnuRadio) -> str:
 
 
 @pytest.fixture(scope="session")
-def system_python() -> str:
+def system_python(lacking: Callable[[str], NoReturn]) -> str:
     """The Python of the system with numpy and pyzmq, as GNU Radio's blocks have it."""
     if not _system_python_has("numpy", "zmq"):
-        pytest.skip("the system's Python lacks numpy or pyzmq: apt-get install python3-numpy python3-zmq")
+        lacking("the system's Python lacks numpy or pyzmq: apt-get install python3-numpy python3-zmq")
     return SYSTEM_PYTHON
 
 
