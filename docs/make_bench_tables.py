@@ -116,8 +116,8 @@ def gnuradio(result: Result) -> str:
     )
     return (
         f"{markdown(columns, rows)}\n\nRound trip of a PDU of 1 KiB, median: {trips}. `{picture['picture']}` "
-        f"({picture['size']}, `{picture['codec']}`) over `{picture['flowgraph']}`, which runs already: {beyond} s besides "
-        f"encoding ({encode} s) and decoding ({decode} s); the flowgraph starts in {start} s."
+        f"({picture['size']}, `{picture['codec']}`) over `{picture['flowgraph']}`, which runs already: {beyond} s "
+        f"besides encoding ({encode} s) and decoding ({decode} s); the flowgraph starts in {start} s."
     )
 
 

@@ -12,6 +12,9 @@ from rich.table import Table
 from semcom_app.tables import MAX_ROWS, plain_text
 
 _DASH = "–"
+#: Characters of a name such that a row stays within 80 columns: of three of them and two confidences, of five.
+_LONGEST = 15
+_LONGEST_OF_FIVE = 10
 
 
 def print_verdicts(summary: Mapping[str, Any]) -> None:
@@ -24,39 +27,49 @@ def print_verdicts(summary: Mapping[str, Any]) -> None:
         console.print(f"… and {len(summary['images']) - MAX_ROWS} more in result.json")
     if "objects" in found:
         console.print(_objects(found))
+        if found["objects_incomplete"]:
+            few = f"{found['objects_incomplete']} of {len(found['objects'])} objects have fewer"
+            note = f"{few} than {found['views']} views: the verdict is of those there are"
+            Console(stderr=True, highlight=False).print(note, soft_wrap=True)
     for what, key in (("single view", "pictures"), ("majority vote", "majority"), ("sum rule", "sum")):
         if key in found:
             console.print(plain_text(f"{what}: {_share_text(found[key])}"))
 
 
 def _table(*titles: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for title in titles:
-        table.add_column(title, overflow="ellipsis", no_wrap=True)
+        table.add_column(title, no_wrap=True)
     return table
+
+
+def _name(name: str | None, longest: int) -> str:
+    """The name of a class; beyond `longest` characters its end is left out."""
+    if name is None:
+        return _DASH
+    return plain_text(name if len(name) <= longest else f"{name[: longest - 1]}…")
 
 
 def _verdict(row: Mapping[str, Any], end: str) -> str:
     name, confidence = row[f"class_{end}"], row[f"confidence_{end}"]
-    return "lost" if name is None else f"{plain_text(name)} {100 * confidence:.0f} %"
+    return "lost" if name is None else f"{_name(name, _LONGEST)} {100 * confidence:.0f} %"
 
 
 def _pictures(rows: list[Mapping[str, Any]]) -> Table:
-    table = _table("picture", "class", "verdict without the link", "with the link")
+    table = _table("picture", "class", "verdict\nwithout the link", "\nwith the link")
     for row in rows[:MAX_ROWS]:
-        true = _DASH if row["class_true"] is None else plain_text(row["class_true"])
-        table.add_row(plain_text(row["image"]), true, _verdict(row, "sent"), _verdict(row, "received"))
+        true = _name(row["class_true"], _LONGEST)
+        table.add_row(_name(row["image"], _LONGEST), true, _verdict(row, "sent"), _verdict(row, "received"))
     return table
 
 
 def _objects(found: Mapping[str, Any]) -> Table:
-    table = _table("object", "class", "views", "majority without", "with link", "sum without", "with link")
+    table = _table("object", "class", "views", "majority\nwithout", "\nwith link", "sum\nwithout", "\nwith link")
     for number, entry in enumerate(found["objects"][:MAX_ROWS], 1):
         names = [entry[key] for key in ("majority_sent", "majority_received", "sum_sent", "sum_received")]
-        true = entry["class_true"]
         arrived = len(entry["pictures"]) - entry["views_lost"]
-        views = f"{arrived} of {len(entry['pictures'])}"
-        cells = [_DASH if name is None else plain_text(name) for name in (true, *names)]
+        views = f"{arrived} of {found['views']}"
+        cells = [_name(name, _LONGEST_OF_FIVE) for name in (entry["class_true"], *names)]
         table.add_row(str(number), cells[0], views, *cells[1:])
     return table
 

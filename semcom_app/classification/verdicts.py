@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from semcom_app.classification.fusion import NO_VERDICT, fuse, single_views
 from semcom_app.classification.statistics import wilson_interval
 from semcom_app.results import ImageResult
-from semcom_phy.errors import ConfigurationError
+from semcom_phy.errors import ConfigurationError, FormatError
 
 RULES = ("majority", "sum")
 _ENDS = ("sent", "received")
@@ -117,7 +117,9 @@ class Verdicts:
                     entry[f"{rule}_{end}"] = self._name(verdict)
             entries.append(entry)
         true = [_common(view.true for view in views) for views in sets]
-        return {"objects": entries, **{rule: self._shares(true, found[rule]) for rule in RULES}}
+        incomplete = sum(len(views) < self._views for views in sets)
+        shares = {rule: self._shares(true, found[rule]) for rule in RULES}
+        return {"objects": entries, "objects_incomplete": incomplete, **shares}
 
     def _view_sets(self) -> list[list[_View]]:
         """Pictures in order, so many at a time as there are views; a set never reaches over two folders."""
@@ -164,19 +166,19 @@ def _common(labels: Any) -> int:
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Names of the classes from a text file, one a line, in the order of the model's output.
 
-    Raises ConfigurationError when it cannot be read, or a name is missing or there twice.
+    Raises FormatError when it cannot be read, or a name is missing or there twice.
     """
     try:
         if path.stat().st_size > MAX_CLASSES_BYTES:
-            raise ConfigurationError(f"{path} is no list of class names: more than {MAX_CLASSES_BYTES >> 20} MiB")
+            raise FormatError(f"{path} is no list of class names: more than {MAX_CLASSES_BYTES >> 20} MiB")
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n"))
     except OSError as error:
-        raise ConfigurationError(f"class names {path} cannot be read: {error.strerror or error}") from None
+        raise FormatError(f"class names {path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"class names {path} are no text in UTF-8") from None
+        raise FormatError(f"class names {path} are no text in UTF-8") from None
     if "" in names:
-        raise ConfigurationError(f"class names {path}: line {names.index('') + 1} is empty")
+        raise FormatError(f"class names {path}: line {names.index('') + 1} is empty")
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
-        raise ConfigurationError(f"class names {path}: {twice!r} is there twice")
+        raise FormatError(f"class names {path}: {twice!r} is there twice")
     return names

@@ -10,7 +10,17 @@ import typer
 
 from semcom_app.commands.codec_options import SeedOption, check_seed
 from semcom_app.commands.link_options import DEFAULT_SNR, SnrOption, parse_snr
+from semcom_app.commands.option_names import named_as_options
 from semcom_phy.errors import ConfigurationError
+
+#: What errors of `AirConfig` say, and what the command line calls it.
+_PARAMETERS = {
+    "sample_rate_hz": "--sample-rate",
+    "level_dbfs": "--level",
+    "buffer_s": "--buffer",
+    "patience_s": "--patience",
+    "allow_remote": "--allow-remote",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -75,21 +85,16 @@ def air(
     from semcom_phy.virtual_air.server import VirtualAir
 
     esn0 = float(DEFAULT_SNR) if noise_db is None else noise_db
-    impairments = parse_air_impairments(impair or [], f"esn0={esn0!r}/{sps}")
+    transmitters = tuple(map(_address, tx or [TRANSMITTER_ADDRESS]))
+    receivers = tuple(map(_address, rx or [RECEIVER_ADDRESS]))
+    counts = (len(transmitters), len(receivers))
+    impairments = parse_air_impairments(impair or [], f"esn0={esn0!r}/{sps}", counts)
     if noise_db is not None and not impairments.says_esn0(esn0):
         raise ConfigurationError("--impair states the noise already; leave --snr out")
-    config = AirConfig(
-        tuple(map(_address, tx or [TRANSMITTER_ADDRESS])),
-        tuple(map(_address, rx or [RECEIVER_ADDRESS])),
-        impairments,
-        sample_rate,
-        fast,
-        level,
-        buffer,
-        patience,
-        seed,
-        allow_remote,
-    )
+    with named_as_options(_PARAMETERS):
+        config = AirConfig(
+            transmitters, receivers, impairments, sample_rate, fast, level, buffer, patience, seed, allow_remote
+        )
 
     def say(line: str) -> None:
         if not as_json:

@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcom_app.commands.option_groups import with_options_of
+from semcom_app.commands.option_names import named_as_options
 from semcom_phy.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from semcom_app.codecs import Codec
 
+#: What errors of codecs say, and what the command line calls it.
+_PARAMETERS = {
+    **{f"{name} must": f"--{name} must" for name in ("rho", "gamma", "patch", "threshold", "mu")},
+    **{f"unknown {name}": f"unknown --{name}" for name in ("preset", "importance", "colour", "ranges", "fill")},
+    "unknown dequantize": "unknown --dequantize",
+    "unknown distortion model": "unknown --distortion",
+    "unknown header": "unknown --patch-header",
+    "ranges and means take": "--value-bits: ranges and means take",
+}
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 CodecOption = Annotated[
@@ -68,7 +78,7 @@ def iaq_options(
     mu: Annotated[
         str | None,
         typer.Option(
-            help="iaq-mia, iaq-mwf: bit flip probability, or auto: as pilots measure it.",
+            help="iaq-mia, iaq-mwf: bit flip probability, or auto: as pilots measure it (no effect on others).",
             show_default="auto",
             metavar="P",
         ),
@@ -76,7 +86,9 @@ def iaq_options(
     distortion: Annotated[
         str | None,
         typer.Option(
-            help="iaq-mia, iaq-mwf: one-flip, all-flips, posterior-mean.", show_default="the preset's", metavar="NAME"
+            help="iaq-mia, iaq-mwf (no effect on others): one-flip, all-flips, posterior-mean.",
+            show_default="the preset's",
+            metavar="NAME",
         ),
     ] = None,
     mmin: Annotated[
@@ -156,7 +168,8 @@ class PictureOptions:
         """Make the codec. Raises ConfigurationError for one that does not exist, or options that do not suit it."""
         from semcom_app.codecs import CodecOptions, make_codec
 
-        return make_codec(self.codec, CodecOptions(device=self.device, seed=self.seed, **self.options))
+        with named_as_options(_PARAMETERS):
+            return make_codec(self.codec, CodecOptions(device=self.device, seed=self.seed, **self.options))
 
 
 @with_options_of(iaq_options)

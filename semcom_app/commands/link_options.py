@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from semcom_app.commands.option_names import named_as_options
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.registry import Registry
 
@@ -200,17 +200,6 @@ def _refuse(link: str, options: LinkOptions, others: tuple[str, ...]) -> None:
             raise ConfigurationError(f"link {link!r} has no {_OPTIONS[name]}; leave that option out")
 
 
-@contextmanager
-def _parameters_named_as_options() -> Iterator[None]:
-    """Let error messages call parameters what the command line calls them."""
-    try:
-        yield
-    except ConfigurationError as error:
-        names = "|".join(_PARAMETERS)
-        message = re.sub(rf"\b({names})\b", lambda found: _PARAMETERS[found[0]], str(error))
-        raise ConfigurationError(message) from None
-
-
 @LINK_FACTORIES.register("numpy")
 def _numpy_link(options: LinkOptions) -> Link:
     from semcom_phy.coding.transport import TurboCode
@@ -236,7 +225,7 @@ def _symbol_channel(options: LinkOptions) -> Any:
         raise ConfigurationError(f"channel {name!r} needs --flip, the probability that a bit flips (0 to 0.5)")
     # An SNR has a default on the command line; the other parameters are only there when asked for.
     given["snr_db"] = float(DEFAULT_SNR) if options.snr_db is None else options.snr_db
-    with _parameters_named_as_options():
+    with named_as_options(_PARAMETERS):
         return make_channel(name, **{k: v for k, v in given.items() if k in fields and v is not None})
 
 
@@ -256,7 +245,7 @@ def air_config(options: LinkOptions) -> AirLinkConfig:
 
     _refuse("air", options, (*_SYMBOL_CHANNEL, *_GNURADIO))
     waveform = make_waveform(options.sps, options.sample_rate_hz)
-    with _parameters_named_as_options():
+    with named_as_options(_PARAMETERS):
         frames = _frame_format(options)
     channel = _sample_channel(options, waveform.samples_per_symbol)
     return AirLinkConfig(channel, waveform, frames, seed=options.seed)
@@ -267,7 +256,7 @@ def make_waveform(sps: int | None, sample_rate_hz: float | None) -> Waveform:
     from semcom_phy.waveform import Waveform
 
     given = {"samples_per_symbol": sps, "sample_rate_hz": sample_rate_hz}
-    with _parameters_named_as_options():
+    with named_as_options(_PARAMETERS):
         return Waveform(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 

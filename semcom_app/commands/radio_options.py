@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from semcom_app.commands.option_names import named_as_options
+from semcom_phy.errors import ConfigurationError
 from semcom_phy.radios.base import RadioConfig
 
 RadioOption = Annotated[
@@ -31,6 +33,22 @@ ClockOption = Annotated[
 RadioChannelOption = Annotated[int, typer.Option("--radio-channel", help="Channel of the device, from 0.")]
 LinkIdOption = Annotated[int | None, typer.Option("--link-id", help="Identity of the transmitter, 0 to 65535.")]
 
+#: What errors say, and what the command line calls it.
+_PARAMETERS = {
+    "frequency_hz": "--frequency",
+    "sample_rate_hz": "--sample-rate",
+    "gain_db": "--gain",
+    "antenna": "--antenna",
+    "bandwidth_hz": "--bandwidth",
+    "clock_source": "--clock-source",
+    "channel": "--radio-channel",
+}
+#: The same of what only opening a radio shows.
+OPENING_PARAMETERS = {
+    "sample_rate_hz": "--sample-rate",
+    "datatype=cf32_le": "--radio file:…,datatype=cf32_le",
+}
+
 
 def radio_config(
     frequency: FrequencyOption = None,
@@ -42,4 +60,11 @@ def radio_config(
     radio_channel: RadioChannelOption = 0,
 ) -> RadioConfig:
     """Configuration of a radio; raises ConfigurationError for values that no radio could have."""
-    return RadioConfig(frequency, sample_rate, gain, antenna, bandwidth, clock_source, radio_channel)
+    with named_as_options(_PARAMETERS):
+        return RadioConfig(frequency, sample_rate, gain, antenna, bandwidth, clock_source, radio_channel)
+
+
+def check_link_id(link_id: int | None) -> None:
+    """Raise ConfigurationError for an identity that no transmitter can have."""
+    if link_id is not None and not 0 <= link_id < 1 << 16:
+        raise ConfigurationError(f"--link-id must be from 0 to 65535, not {link_id}")

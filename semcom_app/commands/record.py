@@ -27,6 +27,7 @@ from semcom_app.commands.link_options import (
     parse_snr,
 )
 from semcom_app.commands.option_groups import call_group, with_options_of
+from semcom_app.commands.option_names import named_as_options
 from semcom_phy.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ if TYPE_CHECKING:
     Samples = npt.NDArray[np.complex64]
 
 CHUNK = 1 << 16
+
+#: What errors say of recordings, and what the command line calls it.
+_PARAMETERS = {
+    "sample_rate_hz": "--sample-rate",
+    "datatype=cf32_le": "--input-datatype cf32_le",
+    "channel": "--channel",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -144,13 +152,14 @@ def _record(
     from semcom_phy.links.recording import record as record_samples
     from semcom_phy.waveform import ReceiverConfig
 
-    info = RecordingInfo(
-        source.waveform.sample_rate_hz,
-        datatype or source.datatype,
-        center_frequency_hz=source.frequency if frequency is None else frequency,
-        hardware=source.hardware,
-        description=source.description[:1000],
-    )
+    with named_as_options({"center_frequency_hz": "--frequency"}):
+        info = RecordingInfo(
+            source.waveform.sample_rate_hz,
+            datatype or source.datatype,
+            center_frequency_hz=source.frequency if frequency is None else frequency,
+            hardware=source.hardware,
+            description=source.description[:1000],
+        )
     receiver = ReceiverConfig(waveform=source.waveform, max_burst_symbols=MAX_BURST_SYMBOLS)
     with Recorder(out, info, overwrite=overwrite) as recorder:
         heard = record_samples(source.chunks(), recorder, receiver)
@@ -298,7 +307,8 @@ class _FileSource(_Source):
         from semcom_phy.capture import WRITABLE, open_recording
 
         super().__init__()
-        self._recording = open_recording(name, sample_rate, datatype, channel=channel)
+        with named_as_options(_PARAMETERS):
+            self._recording = open_recording(name, sample_rate, datatype, channel=channel)
         self.waveform = make_waveform(sps, self._recording.sample_rate_hz)
         self.datatype = self._recording.datatype if self._recording.datatype in WRITABLE else "cf32_le"
         self.frequency = self._recording.segments[0].center_frequency_hz

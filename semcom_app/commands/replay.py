@@ -20,6 +20,7 @@ from semcom_app.commands.codec_options import (
     check_device,
 )
 from semcom_app.commands.link_options import make_waveform
+from semcom_app.commands.option_names import named_as_options
 from semcom_phy.errors import LinkError
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 SHOWN_IN_DETAIL = 20
 CHUNK = 1 << 16
 REALTIME_CHUNK_S = 0.02
+
+#: What errors say of recordings, and what the command line calls it.
+_PARAMETERS = {
+    "sample_rate_hz": "--sample-rate",
+    "datatype=cf32_le": "--datatype cf32_le",
+    "channel": "--channel",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -79,7 +87,9 @@ def replay(
 
     iaq = {"dequantize": dequantize}
     make_codec("iaq-ia", CodecOptions(iaq=iaq))  # raises for an unknown way to dequantize
-    with open_recording(recording, sample_rate, datatype, channel=channel) as source:
+    with named_as_options(_PARAMETERS):
+        opened = open_recording(recording, sample_rate, datatype, channel=channel)
+    with opened as source:
         waveform = make_waveform(sps, source.sample_rate_hz)
         check_writable(out)
         decoder = PictureDecoder(CodecOptions(vae=vae, device=device, iaq=iaq))

@@ -24,9 +24,11 @@ from semcom_app.commands.link_options import (
     make_waveform,
 )
 from semcom_app.commands.option_groups import call_group, with_options_of
+from semcom_app.commands.option_names import named_as_options
 from semcom_app.commands.radio_options import (
     LinkIdOption,
     RadioOption,
+    check_link_id,
     radio_config,
 )
 from semcom_phy.errors import ConfigurationError
@@ -81,6 +83,7 @@ def tx(
     options = LinkOptions(
         **call_group(burst_options, given), seed=encoding.seed, sps=sps, sample_rate_hz=asked.sample_rate_hz
     )
+    check_link_id(link_id)
     frames = air_config(options).frames
     if link_id is not None:
         frames = dataclasses.replace(frames, link=link_id)
@@ -95,7 +98,8 @@ def tx(
         waveform = make_waveform(sps, opened.sample_rate_hz)
         coder = encoding.make_codec()
         coder.check_ready()
-        sender = _Sender(opened, waveform, frames, level, first_image, timeout, signals.stopped)
+        with named_as_options({"level_dbfs": "--level"}):
+            sender = _Sender(opened, waveform, frames, level, first_image, timeout, signals.stopped)
         finished = sender.send_all(_pictures(source, loop), coder, lines=not as_json)
         summary = {
             "config": {

@@ -9,10 +9,13 @@ a torch file that `weights_only=True` reads. The architecture is a name of timm,
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
 MAX_CLASSES = 1 << 16
+IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -211,8 +215,22 @@ def _packaged(name: str) -> tuple[Description, Path]:
     if name != "efficientnet-lite0":
         raise WeightsError(f"{name!r} has no classes: it is no classifier")
     transform = InputTransform(224, crop=0.875)
-    classes = tuple(str(i) for i in range(1000))
-    return Description("tf_efficientnet_lite0", {}, transform, classes), packaged_file(WEIGHTS[name])
+    return Description("tf_efficientnet_lite0", {}, transform, _imagenet_names()), packaged_file(WEIGHTS[name])
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    """Names of classes that have none: ImageNet's where there are as many, else their numbers."""
+    return _imagenet_names() if count == IMAGENET_CLASSES else tuple(str(i) for i in range(count))
+
+
+@cache
+def _imagenet_names() -> tuple[str, ...]:
+    """The first word that ImageNet-1k has for each class; with its synset where two classes have the same."""
+    import_timm()
+    data = importlib.import_module("timm.data").ImageNetInfo()
+    words = [data.index_to_description(i).partition(",")[0] for i in range(IMAGENET_CLASSES)]
+    often = Counter(words)
+    return tuple(word if often[word] == 1 else f"{word} {data.index_to_label_name(i)}" for i, word in enumerate(words))
 
 
 def describe_timm_model(architecture: str, classes: Sequence[str]) -> Description:
@@ -232,7 +250,7 @@ def _described_by_timm(architecture: str, file: Path) -> Description:
     head = timm.get_pretrained_cfg(architecture).classifier or "head"
     head = head if isinstance(head, str) else head[0]
     count = _classes_in(read_tensors(file), head, file)
-    return replace(description, classes=tuple(str(i) for i in range(count)))
+    return replace(description, classes=_numbered(count))
 
 
 def _classes_in(tensors: Mapping[str, Tensor], head: str, path: Path) -> int:
@@ -257,7 +275,7 @@ def _read_description(path: Path) -> Description:
     count = config.get("num_classes", given.get("num_classes"))
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_CLASSES:
         raise WeightsError(f"{path}: num_classes must be from 1 to {MAX_CLASSES}, not {count!r}")
-    names = config.get("label_names") or [str(i) for i in range(count)]
+    names = config.get("label_names") or list(_numbered(count))
     if not isinstance(names, list) or len(names) != count:
         raise WeightsError(f"{path} does not name its {count} classes")
     return Description(config["architecture"], args, _transform(given, path), tuple(str(name) for name in names))

@@ -83,12 +83,12 @@ class _Dataset:
 class Recording:
     """Samples on disk with what is known about them; `open_recording` makes it, ``with`` or `close` ends it.
 
-    `path`: the file that was opened. `datatype`: SigMF name. `sample_rate_hz`. `sample_count`: whole samples per
-    channel. `channel` of `channels`: the one that is read. `segments`: capture segments, at least one.
-    `annotations`: ordered as in the file, cut to the data. `trailing_bytes`: bytes after the last whole sample.
-    `problems`: one line for each part of the metadata that was wrong and left out or corrected. `hardware`,
-    `author`, `description`: texts from the metadata. `global_fields`: the metadata's ``global`` object, unchecked.
-    `non_finite_samples`: samples with NaN or infinity met so far, each read counted; they are returned as 0.
+    `path`: the file that was opened. `raw`: it has no metadata. `datatype`: SigMF name. `sample_rate_hz`.
+    `sample_count`: whole samples per channel. `channel` of `channels`: the one that is read. `segments`: capture
+    segments, at least one. `annotations`: ordered as in the file, cut to the data. `trailing_bytes`: bytes after the
+    last whole sample. `problems`: one line for each part of the metadata that was wrong and left out or corrected.
+    `hardware`, `author`, `description`: texts from the metadata. `global_fields`: the metadata's ``global`` object,
+    unchecked. `non_finite_samples`: samples with NaN or infinity met so far, each read counted; they are returned as 0.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class Recording:
         self.path = path
         self.datatype = sample_type.name
         self.sample_rate_hz = sample_rate_hz
+        self.raw = metadata is None
         self.channels = metadata.channels if metadata else 1
         if channel is None and self.channels > 1:
             raise FormatError(f"the recording has {self.channels} channels: choose one, channel=0…{self.channels - 1}")
@@ -231,8 +232,8 @@ def open_recording(
     `READABLE`) are needed for raw files, where the suffixes of `RAW_SUFFIXES` stand for a datatype; for SigMF they
     replace what the metadata says. `channel`: which of several interleaved channels to read, from 0.
 
-    Raises ConfigurationError for arguments out of range or a file that cannot be opened, FormatError for metadata,
-    archives and datatypes that cannot be read; each says what to do. No sample is read here.
+    Raises ConfigurationError for arguments out of range, LinkError for a file that is missing or cannot be opened,
+    FormatError for metadata, archives and datatypes that cannot be read; each says what to do. No sample is read here.
     """
     where = Path(path)
     if sample_rate_hz is not None:
@@ -260,7 +261,7 @@ def _open(where: Path, sample_rate_hz: float | None, datatype: str | None, chann
     with dataset.file:
         datatype = datatype or (metadata.datatype if metadata else RAW_SUFFIXES.get(where.suffix.lower()))
         if datatype is None:
-            raise FormatError("a raw file needs its datatype, for example datatype='cf32_le'")
+            raise FormatError("a raw file needs its datatype, such as datatype=cf32_le")
         sample_type = sample_format(datatype)
         sample_rate_hz = sample_rate_hz or (metadata.sample_rate_hz if metadata else None)
         if sample_rate_hz is None:
@@ -349,14 +350,14 @@ def _open_dataset(path: Path) -> _Dataset:
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:
-        raise ConfigurationError(f"there is no recording {str(path)!r}; check the path") from None
+        raise LinkError(f"there is no recording {str(path)!r}; check the path") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"cannot open {str(path)!r}: {reason}") from None
+        raise LinkError(f"cannot open {str(path)!r}: {reason}") from None
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise ConfigurationError(f"{str(path)!r} is not a file; give the recording's file or the stem of a SigMF pair")
+        raise LinkError(f"{str(path)!r} is not a file; give the recording's file or the stem of a SigMF pair")
     return _Dataset(os.fdopen(descriptor, "rb"), 0, status.st_size)
 
 

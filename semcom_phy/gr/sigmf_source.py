@@ -31,7 +31,8 @@ class SigmfSource(StreamBlock):
 
     Tags: ``rx_rate`` and, where it is known, ``rx_freq`` at the beginning; `STREAM_END` on the last sample.
 
-    Raises ConfigurationError or FormatError for what cannot be opened, and FormatError for a recording without samples.
+    Raises LinkError, ConfigurationError or FormatError for what cannot be opened, FormatError for a recording without
+    samples.
     """
 
     def __init__(

@@ -33,6 +33,7 @@ from semcom_phy.radios.base import (
 from semcom_phy.virtual_air.ports import AnsweringPort, AskingPort, Port
 from semcom_phy.virtual_air.protocol import MAX_CHUNK, RECEIVER_ADDRESS, TRANSMITTER_ADDRESS
 from semcom_phy.virtual_air.queue import SampleQueue
+from semcom_phy.zmq.addresses import checked_address
 
 DEFAULT_SAMPLE_RATE_HZ: Final = 1e6
 DEFAULT_WAIT_S: Final = 60.0
@@ -66,12 +67,14 @@ class _AirRadio:
 class AirReceiveRadio(_AirRadio):
     """Asks for samples at `address`, one request ahead of the program; see `ReceiveRadio`.
 
-    `counts.errors`: replies that were not understood. The stream ends when the other side says so. Raises RadioError
-    when nobody is there within `wait_s`, or when the other side disappears.
+    `counts.errors`: replies that were not understood. `counts.lost_samples` is None: what was not fetched in time only
+    the virtual air knows, and the protocol has no place to tell it. The stream ends when the other side says so. Raises
+    RadioError when nobody is there within `wait_s`, or when the other side disappears.
     """
 
     def __init__(self, address: str, config: RadioConfig, wait_s: float = DEFAULT_WAIT_S, remote: bool = False) -> None:
         super().__init__(address, config)
+        self.counts.lost_samples = None
         self._port = AskingPort(address, remote)
         self._wait_until = time.monotonic() + wait_s
         self._wait_s = wait_s
@@ -208,8 +211,8 @@ class AirTransmitRadio(_AirRadio):
         self.close()
 
 
-def _parse(arguments: str, default: str) -> tuple[str, float, bool]:
-    """Address, seconds to wait, and whether other machines may be meant."""
+def _parse(arguments: str, default: str, bind: bool) -> tuple[str, float, bool]:
+    """Address, checked, seconds to wait, and whether other machines may be meant."""
     first, _, others = arguments.partition(",")
     if "=" in first and "://" not in first:
         first, others = "", arguments
@@ -226,6 +229,7 @@ def _parse(arguments: str, default: str) -> tuple[str, float, bool]:
     remote = options.get("remote", "no")
     if remote not in ("yes", "no"):
         raise ConfigurationError(f"remote is yes or no, not {remote!r}")
+    checked_address(address, bind=bind, allow_remote=remote == "yes", permission=f"air:{address},remote=yes")
     return address, wait_s, remote == "yes"
 
 
@@ -236,17 +240,17 @@ class AirDriver:
 
     def open_receiver(self, arguments: str, config: RadioConfig) -> AirReceiveRadio:
         """See `RadioDriver.open_receiver`."""
-        address, wait_s, remote = _parse(arguments, RECEIVER_ADDRESS)
+        address, wait_s, remote = _parse(arguments, RECEIVER_ADDRESS, bind=False)
         return AirReceiveRadio(address, config, wait_s, remote)
 
     def open_transmitter(self, arguments: str, config: RadioConfig) -> AirTransmitRadio:
         """See `RadioDriver.open_transmitter`."""
-        address, wait_s, remote = _parse(arguments, TRANSMITTER_ADDRESS)
+        address, wait_s, remote = _parse(arguments, TRANSMITTER_ADDRESS, bind=True)
         return AirTransmitRadio(address, config, wait_s, remote)
 
     def probe(self, arguments: str) -> list[RadioReport]:
         """See `RadioDriver.probe`."""
-        _parse(arguments, RECEIVER_ADDRESS)
+        _parse(arguments, RECEIVER_ADDRESS, bind=False)
         return [RadioReport("virtual air", _CAPABILITIES, _CAPABILITIES)]
 
 

@@ -1,7 +1,8 @@
 """A recording as a radio: transmits into a new SigMF recording, receives from one.
 
 ``file:PATH``, with ``,datatype=ci16_le`` (or cf32_le, ci8) and ``,overwrite=yes`` behind it for a transmitter,
-``,realtime=yes`` for a receiver at the pace of the sample rate.
+``,realtime=yes`` for a receiver at the pace of the sample rate. A raw file of I and Q has no metadata: its sample rate
+is the configuration's, its ``,datatype=cu8`` (any of `READABLE`) stands in the name, unless the suffix tells.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from semcom_phy.capture import Pacer, Recorder, RecordingInfo, open_recording
+from semcom_phy.capture import Pacer, Recorder, Recording, RecordingInfo, open_recording
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.radios.base import (
     MAX_GAIN_DB,
@@ -37,13 +38,16 @@ _TRANSMITTER: Final = RadioCapabilities(gain_db=(Range(-MAX_GAIN_DB, MAX_GAIN_DB
 
 
 class FileReceiveRadio:
-    """Reads a recording to its end; the sample rate is the recording's. See `ReceiveRadio`.
+    """Reads a recording to its end; the sample rate is the recording's, of a raw file the configuration's.
 
-    Raises ConfigurationError when another rate or frequency is asked for, and what `open_recording` raises.
+    `datatype`: of a raw file, where its suffix tells none. See `ReceiveRadio`.
+
+    Raises ConfigurationError when another rate, frequency or datatype is asked for than the recording's, and what
+    `open_recording` raises.
     """
 
-    def __init__(self, path: Path, config: RadioConfig, realtime: bool = False) -> None:
-        self._recording = open_recording(path)
+    def __init__(self, path: Path, config: RadioConfig, realtime: bool = False, datatype: str | None = None) -> None:
+        self._recording = _open(path, config.sample_rate_hz, datatype)
         try:
             rate = self._recording.sample_rate_hz
             frequency = self._recording.segments[0].center_frequency_hz
@@ -170,6 +174,17 @@ class FileTransmitRadio:
         self.close()
 
 
+def _open(path: Path, sample_rate_hz: float | None, datatype: str | None) -> Recording:
+    recording = open_recording(path, sample_rate_hz, datatype)
+    if recording.raw:
+        return recording
+    # What was given has replaced what the metadata says.
+    recording.close()
+    if datatype is not None:
+        raise ConfigurationError(f"{path.name} is SigMF and says its datatype itself; leave datatype out")
+    return open_recording(path)
+
+
 def _parse(arguments: str, known: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
     """Path and options. A path may hold commas: options are what stands at the end and looks like one."""
     found = _OPTIONS.fullmatch(arguments)
@@ -196,8 +211,8 @@ class FileDriver:
 
     def open_receiver(self, arguments: str, config: RadioConfig) -> FileReceiveRadio:
         """See `RadioDriver.open_receiver`."""
-        path, options = _parse(arguments, ("realtime",))
-        return FileReceiveRadio(path, config, _yes(options, "realtime"))
+        path, options = _parse(arguments, ("realtime", "datatype"))
+        return FileReceiveRadio(path, config, _yes(options, "realtime"), options.get("datatype"))
 
     def open_transmitter(self, arguments: str, config: RadioConfig) -> FileTransmitRadio:
         """See `RadioDriver.open_transmitter`."""
@@ -206,8 +221,8 @@ class FileDriver:
 
     def probe(self, arguments: str) -> list[RadioReport]:
         """See `RadioDriver.probe`: what the recording holds."""
-        path, _ = _parse(arguments, ("realtime",))
-        with FileReceiveRadio(path, RadioConfig()) as radio:
+        path, options = _parse(arguments, ("realtime", "datatype"))
+        with FileReceiveRadio(path, RadioConfig(), datatype=options.get("datatype")) as radio:
             rate = radio.sample_rate_hz
             receiver = RadioCapabilities(sample_rate_hz=(Range(rate, rate),), channels=1)
             return [RadioReport(path.name, receiver, None, radio.describe())]

@@ -105,13 +105,16 @@ class AirImpairments:
         }
 
 
-def parse_air_impairments(texts: Sequence[str], default_noise: str | None = None) -> AirImpairments:
+def parse_air_impairments(
+    texts: Sequence[str], default_noise: str | None = None, counts: tuple[int, int] | None = None
+) -> AirImpairments:
     """Read texts of the form ``[PLACE:]LIST``; LIST: see `parse_impairments`.
 
     PLACE is ``tx1``, ``rx2`` or ``tx1-rx2``, counted from 1; without it the list is for everywhere. `default_noise`: an
-    entry such as "esn0=10" for the lists of everywhere and of receivers that say nothing about noise.
+    entry such as "esn0=10" for the lists of everywhere and of receivers that say nothing about noise. `counts`: how
+    many transmitters and receivers there are, None where that is not known yet.
 
-    Raises ConfigurationError for what it does not understand, or a place that is given twice.
+    Raises ConfigurationError for what it does not understand, a place that does not exist or is given twice.
     """
     found: dict[tuple[int | None, int | None], SampleChannel] = {}
     for text in texts:
@@ -119,6 +122,8 @@ def parse_air_impairments(texts: Sequence[str], default_noise: str | None = None
         place: tuple[int | None, int | None] = (None, None)
         if colon:
             place = _place(place_text.strip())
+            if counts is not None:
+                _check_place(place, counts)
         else:
             impairments = text
         if place in found:
@@ -153,6 +158,15 @@ def _place(text: str) -> tuple[int | None, int | None]:
 def _name(place: tuple[int | None, int | None]) -> str:
     parts = [f"{end}{number + 1}" for end, number in zip(("tx", "rx"), place, strict=True) if number is not None]
     return "-".join(parts) or "everywhere"
+
+
+def _check_place(place: tuple[int | None, int | None], counts: tuple[int, int]) -> None:
+    """Raise ConfigurationError unless there are that many transmitters and receivers; `counts`: how many of each."""
+    for number, have in zip(place, counts, strict=True):
+        if number is not None and number >= have:
+            raise ConfigurationError(
+                f"impairments for {_name(place)}, but there are {counts[0]} transmitters and {counts[1]} receivers"
+            )
 
 
 @dataclass(frozen=True)
@@ -207,12 +221,7 @@ class AirConfig:
         impairments = self.impairments
         places = [(t, None) for t in impairments.transmitters] + [(None, r) for r in impairments.receivers]
         for place in [*places, *impairments.paths]:
-            for number, have in zip(place, (self.transmitters, self.receivers), strict=True):
-                if number is not None and number >= len(have):
-                    raise ConfigurationError(
-                        f"impairments for {_name(place)}, but there are {len(self.transmitters)} transmitters and "
-                        f"{len(self.receivers)} receivers"
-                    )
+            _check_place(place, (len(self.transmitters), len(self.receivers)))
 
     def describe(self) -> dict[str, Any]:
         """For JSON, units in the key names."""

@@ -23,14 +23,17 @@ class Address:
     ipv6: bool = False
 
 
-def checked_address(address: str, *, bind: bool, allow_remote: bool = False) -> Address:
+def checked_address(
+    address: str, *, bind: bool, allow_remote: bool = False, permission: str | None = "allow_remote"
+) -> Address:
     """Check a ZeroMQ endpoint, ``tcp://HOST:PORT`` or ``ipc://PATH``.
 
     A host is 127.0.0.0/8, ::1 in brackets or ``localhost``; with `allow_remote` any other host, address or ``*``.
     Whoever reaches a port can read and write there: PDUs are neither encrypted nor authenticated. To bind, the
     port may be ``*`` (any free one), and ``ipc://*`` makes a path of its own.
 
-    Raises ConfigurationError for anything else.
+    Raises ConfigurationError for anything else. `permission`: what the error calls `allow_remote`, in the words of
+    whoever gave the address; None where other machines cannot be allowed.
     """
     if address.startswith("ipc://"):
         return Address(_checked_ipc(address, bind))
@@ -47,9 +50,8 @@ def checked_address(address: str, *, bind: bool, allow_remote: bool = False) -> 
     if host == "localhost":
         host = "127.0.0.1"  # ZeroMQ resolves no names when it binds
     if not allow_remote and not _is_loopback(host):
-        raise ConfigurationError(
-            f"{address!r} can be reached from other machines; use 127.0.0.1, or allow_remote in a network you trust"
-        )
+        otherwise = "" if permission is None else f", or {permission} in a network you trust"
+        raise ConfigurationError(f"{address!r} can be reached from other machines; use 127.0.0.1{otherwise}")
     return Address(f"tcp://{host}:{port}", ipv6=host.startswith("["))
 
 

@@ -95,14 +95,26 @@ def test_several_views(tmp_path: Path, model: Path, tree: Path, capsys: pytest.C
         assert entry["majority_received"] == entry["sum_received"] == entry["class_true"]
         assert len(entry["pictures"]) == 4
         assert entry["views_lost"] == 0
+    assert found["objects_incomplete"] == 0
     assert found["majority"]["accuracy_received"] == found["sum"]["accuracy_sent"] == 1.0
     assert "majority vote: same verdict" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_sets_of_views_stay_within_their_folder(tmp_path: Path, model: Path, tree: Path) -> None:
-    objects = classified(tmp_path, tree, "--model", model, "--views", 3)["classification"]["objects"]
-    assert [len(entry["pictures"]) for entry in objects] == [3, 1, 3, 1, 3, 1]
+    found = classified(tmp_path, tree, "--model", model, "--views", 3)["classification"]
+    assert [len(entry["pictures"]) for entry in found["objects"]] == [3, 1, 3, 1, 3, 1]
+    assert found["objects_incomplete"] == 3
+
+
+def test_fewer_pictures_than_views(tmp_path: Path, model: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The vote takes place over what there is, and that is said."""
+    found = classified(tmp_path, tree / "red" / "0.png", "--model", model, "--views", 4)["classification"]
+    assert (len(found["objects"]), found["objects_incomplete"]) == (1, 1)
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert "1 of 1 objects have fewer than 4 views: the verdict is of those there are" in printed.err
+    assert "1 of 4" in printed.out
 
 
 @pytest.mark.slow
@@ -146,21 +158,21 @@ def test_the_verdicts_are_those_of_the_model(tmp_path: Path, model: Path, tree: 
     assert [row["confidence_received"] for row in result["images"]] == pytest.approx(confidence.tolist(), abs=1e-5)
 
 
-CLASSES: dict[str, tuple[str | None, str]] = {
-    "missing": (None, "cannot be read"),
-    "too few": ("a\nb\n", "2 class names for the 3 classes"),
-    "empty line": ("a\n\nc\n", "line 2 is empty"),
-    "twice": ("a\nb\na\n", "'a' is there twice"),
+CLASSES: dict[str, tuple[str | None, int, str]] = {
+    "missing": (None, 1, "cannot be read"),
+    "too few": ("a\nb\n", 2, "2 class names for the 3 classes"),
+    "empty line": ("a\n\nc\n", 1, "line 2 is empty"),
+    "twice": ("a\nb\na\n", 1, "'a' is there twice"),
 }
 
 
 @pytest.mark.parametrize("case", CLASSES)
 def test_wrong_class_names(case: str, tmp_path: Path, model: Path, tree: Path, refused: Refused) -> None:
-    content, expected = CLASSES[case]
+    content, code, expected = CLASSES[case]
     names = tmp_path / "names.txt"
     if content is not None:
         names.write_text(content)
-    refused(["classify", tree / "red", "--model", model, "--classes", names, *OPTIONS], 2, expected)
+    refused(["classify", tree / "red", "--model", model, "--classes", names, *OPTIONS], code, expected)
 
 
 def test_wrong_usage(tmp_path: Path, model: Path, tree: Path, refused: Refused) -> None:

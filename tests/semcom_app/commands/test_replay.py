@@ -268,14 +268,14 @@ def test_wrong_usage(recording: Path, tmp_path: Path, refused: Refused) -> None:
     raw.write_bytes(bytes(1000))
     (tmp_path / "file").write_bytes(b"")
     cases: list[tuple[list[object], int, str]] = [
-        ([tmp_path / "missing", *out], 2, "there is no recording"),
-        ([tmp_path, *out], 2, "is not a file"),
-        ([raw, *out], 1, "a raw file needs its datatype"),
-        ([raw, "--datatype", "ci16_le", *out], 1, "sample rate is not known"),
+        ([tmp_path / "missing", *out], 1, "there is no recording"),
+        ([tmp_path, *out], 1, "is not a file"),
+        ([raw, *out], 1, "a raw file needs its datatype, such as --datatype cf32_le"),
+        ([raw, "--datatype", "ci16_le", *out], 1, "sample rate is not known; give it as --sample-rate"),
         ([raw, "--datatype", "ci16", "--sample-rate", 1e6, *out], 2, "lacks its byte order"),
-        ([raw, "--datatype", "ci16_le", "--sample-rate", 0, *out], 2, "sample_rate_hz must be"),
+        ([raw, "--datatype", "ci16_le", "--sample-rate", 0, *out], 2, "--sample-rate must be"),
         ([raw, "--datatype", "ci16_le", "--sample-rate", 0.5, *out], 2, "--sample-rate must be"),
-        ([recording, "--channel", 1, *out], 2, "channel must be"),
+        ([recording, "--channel", 1, *out], 2, "--channel must be"),
         ([recording, "--sps", 17, *out], 2, "--sps must be an integer from 2 to 16"),
         ([recording, "--vae", "compct", *out], 2, "Did you mean 'compact'?"),
         ([recording, "--device", "gpu", *out], 2, "unknown device 'gpu'"),

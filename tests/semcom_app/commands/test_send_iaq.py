@@ -96,6 +96,15 @@ def test_mu_is_measured_unless_it_is_given(tmp_path: Path, picture: Path) -> Non
     assert "pilot_bits" not in config
 
 
+@pytest.mark.slow
+def test_one_command_line_suits_all_allocations(tmp_path: Path, picture: Path) -> None:
+    """Those that do not reckon with errors take μ, and send the same bits whatever it is."""
+    qualities = {
+        sent(tmp_path, picture, "--codec", "iaq-wf", "--mu", mu)["images"][0]["psnr_db"] for mu in ("auto", "0.1")
+    }
+    assert len(qualities) == 1
+
+
 WRONG: dict[str, tuple[list[object], str]] = {
     "budget too small": (["--codec", "iaq-ia", "--rho", "0.05"], "smallest 2512 bits, rho=0.13629"),
     "budget too large": (["--codec", "iaq-ia", "--rho", "1.5"], "largest"),

@@ -19,6 +19,7 @@ from semcom_app.cli import run
 from semcom_app.codecs import CodecOptions, make_codec
 from semcom_app.images import ImageError, load_image
 from semcom_app.streaming import PictureSource, StopSignals
+from semcom_phy import radios
 from semcom_phy.capture import open_recording
 from semcom_phy.errors import ConfigurationError
 
@@ -98,6 +99,65 @@ def test_pictures_through_a_file(
     assert "no picture" in capsys.readouterr().err
 
 
+def test_raw_samples_of_a_file(
+    picture: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Samples without metadata: datatype and rate are said; what is missing is asked for as it is to be given."""
+    sent, raw = tmp_path / "sent", tmp_path / "raw.bin"
+    assert semcom("tx", picture, "--radio", f"file:{sent},datatype=ci16_le", "--codec", "vcsc-4bit") == 0
+    raw.write_bytes(sent.with_name("sent.sigmf-data").read_bytes())
+    out = ("--out", tmp_path / "out")
+    radio = f"file:{raw},datatype=ci16_le"
+    assert semcom("rx", "--radio", radio, "--sample-rate", "5e5", "--count", 1, *out) == 0
+    result = result_of(tmp_path / "out")
+    assert (result["radio"]["datatype"], result["radio"]["sample_rate_hz"]) == ("ci16_le", 5e5)
+    (frame,) = result["images"]
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out" / frame["received_file"])), expected(picture))
+    with open_recording(sent) as recording:
+        assert 0 < result["counts"]["samples"] <= recording.sample_count
+    capsys.readouterr()
+    refused(["rx", "--radio", f"file:{raw}", *out], 1, "such as --radio file:…,datatype=cf32_le")
+    refused(["rx", "--radio", radio, *out], 1, "give it as --sample-rate")
+    refused(["rx", "--radio", f"file:{sent},datatype=ci16_le", *out], 2, "leave datatype out")
+
+
+@pytest.mark.parametrize(("lost", "text"), [(None, "unknown"), (700, "700")])
+def test_losses_of_the_radio(
+    picture: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    lost: int | None,
+    text: str,
+) -> None:
+    """What nobody knows is said to be unknown; verdicts reach bursts that were listed long before their frame ended."""
+    sent, out, again = tmp_path / "sent", tmp_path / "out", tmp_path / "again"
+    options = ("--codec", "vcsc-4bit", "--modulation", "qpsk", "--fragment-symbols", 150)
+    assert semcom("tx", picture, "--radio", f"file:{sent}", *options) == 0
+
+    def open_lossy(radio: str, config: radios.RadioConfig) -> radios.ReceiveRadio:
+        opened = open_receiver(radio, config)
+        opened.counts.overruns, opened.counts.lost_samples = 2, lost
+        return opened
+
+    open_receiver = radios.open_receiver
+    monkeypatch.setattr(radios, "open_receiver", open_lossy)
+    monkeypatch.setattr("semcom_app.commands.rx._CHUNK", 500)
+    capsys.readouterr()
+    assert semcom("rx", "--radio", f"file:{sent}", "--out", out, "--record", again) == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[0] == f"overruns: 2, samples lost: {text}"
+    assert f"radio: 2 overruns, samples lost: {text}, 0 errors\n" in printed.out
+    result = result_of(out)
+    assert result["counts"]["lost_samples"] == lost
+    bursts = result["summary"]["bursts"]
+    assert bursts == result["summary"]["bursts_intact"] == result["recording"]["bursts"] > 1
+    assert [burst["crc_ok"] for burst in result["bursts"]] == [True] * bursts
+    with open_recording(again) as copy:
+        assert [burst.crc_ok for burst in copy.bursts()] == [True] * bursts
+        assert copy.segments[0].global_index == lost
+
+
 # --- wrong usage ---------------------------------------------------------------------------------------
 
 
@@ -119,21 +179,36 @@ def test_pictures_of_the_importance_aware_codec(
     ("arguments", "text"),
     [
         (["rx", "--radio", "sopy:x"], "Did you mean 'soapy'"),
-        (["rx", "--radio", "air:tcp://10.0.0.1:5"], "other machines"),
+        (["rx", "--radio", "air:tcp://10.0.0.1:5"], "or air:tcp://10.0.0.1:5,remote=yes in a network you trust"),
+        (["tx", "PICTURE", "--radio", "air:tcp://0.0.0.0:5,wait=1"], "or air:tcp://0.0.0.0:5,remote=yes in a network"),
         (["rx", "--count", "0"], "--count must be"),
         (["rx", "--duration", "-1"], "--duration must be"),
         (["rx", "--timeout", "nan"], "--timeout must be"),
         (["rx", "--datatype", "ci8"], "are for --record"),
-        (["rx", "--gain", "999"], "gain_db must be"),
+        (["rx", "--gain", "999"], "--gain must be"),
+        (["rx", "--sample-rate", "0"], "--sample-rate must be"),
+        (["rx", "--frequency", "-1"], "--frequency must be"),
+        (["rx", "--bandwidth", "0"], "--bandwidth must be"),
+        (["rx", "--clock-source", ""], "--clock-source must be"),
+        (["rx", "--radio-channel", "99"], "--radio-channel must be"),
+        (["rx", "--link-id", "70000"], "--link-id must be"),
         (["rx", "--iterations", "0"], "--iterations"),
         (["rx", "--radio", "air", "--radio-channel", "3"], "no channel 3"),
         (["tx", "PICTURE", "--first-image", "-1"], "--first-image"),
         (["tx", "PICTURE", "--every", "0"], "--every must be"),
         (["tx", "PICTURE", "--modulation", "8psk"], "modulation"),
-        (["tx", "PICTURE", "--link-id", "70000"], "link must be"),
+        (["tx", "PICTURE", "--link-id", "70000"], "--link-id must be"),
+        (["tx", "PICTURE", "--level", "3", "--radio", "file:sent"], "--level must be"),
+        (["tx", "PICTURE", "--codec", "iaq-mia", "--patch-header", "thin"], "unknown --patch-header 'thin'"),
+        (["tx", "PICTURE", "--codec", "iaq-mia", "--rho", "3"], "--rho must be"),
         (["tx", "PICTURE", "--radio", "file:"], "file:PATH"),
         (["tx", "PICTURE", "--timeout", "-2"], "--timeout"),
-        (["air", "--tx", "tcp://0.0.0.0:5"], "other machines"),
+        (["air", "--tx", "tcp://0.0.0.0:5"], "use 127.0.0.1, or --allow-remote in a network you trust"),
+        (["air", "--buffer", "1e9"], "--buffer must be"),
+        (["air", "--patience", "0"], "--patience must be"),
+        (["air", "--level", "3"], "--level must be"),
+        (["air", "--sample-rate", "0"], "--sample-rate must be"),
+        (["air", "--impair", "tx9:esn0=1"], "impairments for tx9, but there are 1 transmitters"),
         (["air", "--tx", "5", "--rx", "5"], "of its own"),
         (["air", "--impair", "tx9:tx.cfo=1"], "1 transmitters"),
         (["air", "--impair", "cfoo=1"], "Did you mean 'cfo'"),
@@ -151,6 +226,7 @@ def test_wrong_usage(
 
 def test_nobody_there(refused: Refused, picture: Path, tmp_path: Path) -> None:
     refused(["tx", tmp_path / "none.png"], 1, "no file")
+    refused(["rx", "--radio", f"file:{tmp_path / 'none'}"], 1, "there is no recording")
     refused(["tx", picture, "--radio", "air:0,wait=0.2"], 1, "nobody asked for samples", "start 'semcom air --tx")
 
 
@@ -183,19 +259,43 @@ def test_pictures_of_folders(picture: Path, tmp_path: Path) -> None:
         PictureSource([tmp_path / "empty"] if (tmp_path / "empty").mkdir() is None else [])
 
 
-def test_frames_of_a_video(tmp_path: Path) -> None:
+def make_film(path: Path, levels: list[int], codec: str, pixels: str) -> None:
+    """A film of grey frames, 48×32."""
     av = pytest.importorskip("av")
-    path = tmp_path / "film.mkv"
-    levels = list(range(20, 220, 20))
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "bgr0"
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, pixels
         for level in levels:
             frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), level, np.uint8), format="rgb24")
-            for packet in stream.encode(frame.reformat(format="bgr0")):
+            for packet in stream.encode(frame.reformat(format=pixels)):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
+
+
+def test_a_film_through_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every second frame is sent, and as many pictures come out, in order: each as bright as its frame."""
+    film, sent, out = tmp_path / "film.mp4", tmp_path / "sent", tmp_path / "out"
+    levels = [30, 60, 90, 120, 150, 180, 210]
+    make_film(film, levels, "mpeg4", "yuv420p")
+    options = ("--codec", "iaq-ia", "--importance", "uniform", "--rho", 0.5, "--patch", 8, "--modulation", "qpsk")
+    arguments = ("tx", film, "--every", 2, "--first-image", 7, "--radio", f"file:{sent}", *options, "--json")
+    assert semcom(*arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["file"] for row in told["sent"]] == [f"film.mp4#{number}" for number in (0, 2, 4, 6)]
+    assert semcom("rx", "--radio", f"file:{sent}", "--out", out) == 0
+    result = result_of(out)
+    assert result["summary"]["frames_intact"] == told["summary"]["pictures"] == 4
+    assert [row["image"] for row in result["images"]] == [7, 8, 9, 10]
+    shown = [np.array(Image.open(out / row["received_file"])) for row in result["images"]]
+    assert {picture.shape for picture in shown} == {(32, 48, 3)}
+    np.testing.assert_allclose([picture.mean() for picture in shown], levels[::2], atol=8)
+
+
+def test_frames_of_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    levels = list(range(20, 220, 20))
+    make_film(path, levels, "ffv1", "bgr0")
     frames = list(PictureSource([path]))
     assert [int(frame.pixels.mean()) for frame in frames] == levels
     assert frames[3].name == "film.mkv#3"
@@ -255,6 +355,7 @@ def test_pictures_through_three_processes_ended_by_signals(picture: Path, tmp_pa
             process.communicate()
     assert (receiver.returncode, transmitter.returncode, air.returncode) == (0, 0, 0)
     assert received["summary"]["interrupted"]
+    assert received["counts"]["lost_samples"] is None  # only the air knows
     assert received["summary"]["frames"] >= 3
     payloads = {row["image"]: row["payload_sha256"] for row in sent["sent"]}
     complete = [row for row in received["images"] if row["intact"]]

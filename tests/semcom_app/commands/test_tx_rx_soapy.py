@@ -55,7 +55,7 @@ def start() -> Iterator[Start]:
 
 def outcome(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
     """What it printed as JSON, once it has ended as expected."""
-    printed, errors = process.communicate(timeout=90)
+    printed, errors = process.communicate(timeout=240)
     assert process.returncode == code, errors
     return json.loads(printed)
 

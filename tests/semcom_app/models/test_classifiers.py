@@ -231,6 +231,15 @@ def test_efficientnet_of_the_package(photos: Path) -> None:
     best = loaded.logits(np.stack([loaded.transform.fit(pixels) for pixels in shown])).argsort(axis=1)[:, -3:]
     assert {504, 967} & set(best[0].tolist())
     assert {657, 812, 744} & set(best[1].tolist())
+    assert [loaded.classes[number] for number in (0, 504, 560, 967)] == [
+        "tench",
+        "coffee mug",
+        "football helmet",
+        "espresso",
+    ]
+    # A bird and a machine.
+    assert [loaded.classes[number] for number in (134, 517)] == ["crane n02012849", "crane n03126707"]
+    assert len(set(loaded.classes)) == 1000
 
 
 def test_a_changed_package_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -71,16 +71,16 @@ def test_raw_files(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no recording"):
+    with pytest.raises(LinkError, match="there is no recording"):
         open_recording(tmp_path / "missing")
-    with pytest.raises(ConfigurationError, match="there is no recording"):
+    with pytest.raises(LinkError, match="there is no recording"):
         open_recording(tmp_path / "missing.sigmf")
-    with pytest.raises(ConfigurationError, match="is not a file"):
+    with pytest.raises(LinkError, match="is not a file"):
         open_recording(tmp_path, 1e6, "ci8")
     os.mkfifo(tmp_path / "pipe.ci8")
-    with pytest.raises(ConfigurationError, match="is not a file"):
+    with pytest.raises(LinkError, match="is not a file"):
         open_recording(tmp_path / "pipe.ci8", 1e6)
-    with pytest.raises(ConfigurationError, match="cannot open"):
+    with pytest.raises(LinkError, match="cannot open"):
         open_recording("a\0b", 1e6, "ci8")
     for name in ("x.sigmf.gz", "x.sigmf.zip"):
         with pytest.raises(FormatError, match="decompress it first"):

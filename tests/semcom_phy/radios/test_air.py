@@ -172,7 +172,7 @@ def test_addresses() -> None:
             open_transmitter(f"air:{port}", RadioConfig())
     assert open_receiver("air:wait=1", RadioConfig()).describe()["address"] == "tcp://127.0.0.1:52102"
     for name, message in (
-        ("air:tcp://192.168.0.1:5", "can be reached from other machines"),
+        ("air:tcp://192.168.0.1:5", "can be reached from other machines; .* or air:tcp://192.168.0.1:5,remote=yes in"),
         ("air:5,wait=x", "wait is a number"),
         ("air:5,wait=-1", "wait is a number"),
         ("air:5,remote=maybe", "yes or no"),
@@ -183,4 +183,12 @@ def test_addresses() -> None:
             open_receiver(name, RadioConfig())
     with pytest.raises(ConfigurationError, match="no channel 1"):
         open_receiver("air", RadioConfig(channel=1))
+    with pytest.raises(ConfigurationError, match=r"air:tcp://0\.0\.0\.0:5,remote=yes in a network you trust"):
+        open_transmitter("air:tcp://0.0.0.0:5", RadioConfig())
     open_receiver("air:tcp://192.0.2.1:5,remote=yes", RadioConfig()).close()
+
+
+def test_what_is_lost_only_the_air_knows() -> None:
+    """The protocol has no place for it, so neither side may claim that nothing was lost."""
+    with open_receiver("air:1", RadioConfig()) as receiver:
+        assert receiver.counts.describe()["lost_samples"] is None

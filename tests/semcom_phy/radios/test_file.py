@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from semcom_phy.capture import open_recording
-from semcom_phy.errors import ConfigurationError, FormatError
+from semcom_phy.errors import ConfigurationError, FormatError, LinkError
 from semcom_phy.radios import RadioConfig, RadioError, ReceiveRadio, open_receiver, open_transmitter, probe
 
 RNG = np.random.default_rng(5)
@@ -88,6 +88,50 @@ def test_real_time(tmp_path: Path) -> None:
         assert time.monotonic() - began >= 0.24
 
 
+def raw(path: Path) -> Path:
+    """The samples of a recording alone, as ci16_le, in a file that tells nothing about them."""
+    written(path.with_name("whole"), ",datatype=ci16_le,overwrite=yes")
+    path.write_bytes(path.with_name("whole.sigmf-data").read_bytes())
+    return path
+
+
+def test_raw_samples(tmp_path: Path) -> None:
+    path = raw(tmp_path / "samples.bin")
+    with open_receiver(f"file:{path},datatype=ci16_le", RadioConfig(sample_rate_hz=2e6)) as radio:
+        assert (radio.sample_rate_hz, radio.describe()["datatype"]) == (2e6, "ci16_le")
+        np.testing.assert_allclose(everything(radio), SAMPLES, atol=2**-15)
+        assert radio.counts.samples == SAMPLES.size
+    named = raw(tmp_path / "samples.cs16")  # the suffix tells the datatype
+    with open_receiver(f"file:{named}", RadioConfig(868e6, 5e5)) as radio:
+        assert radio.sample_rate_hz == 5e5
+        assert everything(radio).size == SAMPLES.size
+    with open_receiver(f"file:{named},datatype=ci8,realtime=no", RadioConfig(sample_rate_hz=5e5)) as radio:
+        assert everything(radio).size == 2 * SAMPLES.size
+
+
+@pytest.mark.parametrize(
+    ("options", "rate", "error", "message"),
+    [
+        ("", 1e6, FormatError, "needs its datatype, such as datatype=cf32_le"),
+        (",datatype=ci16_le", None, FormatError, "sample rate is not known"),
+        (",datatype=rf32_le", 1e6, ConfigurationError, "real-valued"),
+        (",datatype=ci16_le,overwrite=yes", 1e6, ConfigurationError, "overwrite is not for this direction"),
+    ],
+)
+def test_what_raw_samples_need(
+    tmp_path: Path, options: str, rate: float | None, error: type[Exception], message: str
+) -> None:
+    path = raw(tmp_path / "samples.bin")
+    with pytest.raises(error, match=message):
+        open_receiver(f"file:{path}{options}", RadioConfig(sample_rate_hz=rate))
+
+
+def test_a_recording_has_its_own_datatype(tmp_path: Path) -> None:
+    path = written(tmp_path / "x")
+    with pytest.raises(ConfigurationError, match="says its datatype itself; leave datatype out"):
+        open_receiver(f"file:{path},datatype=ci16_le", RadioConfig())
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -110,7 +154,7 @@ def test_a_recording_has_its_own_rate_and_frequency(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="frequency of"):
         open_receiver(f"file:{path}", RadioConfig(frequency_hz=1e6))
     open_receiver(f"file:{path}", RadioConfig(868e6, 2e6)).close()
-    with pytest.raises((ConfigurationError, FormatError)):
+    with pytest.raises(LinkError, match="there is no recording"):
         open_receiver(f"file:{tmp_path / 'none'}", RadioConfig())
     (report,) = probe(f"file:{path}")
     assert report.receiver is not None

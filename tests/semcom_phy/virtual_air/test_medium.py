@@ -5,13 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from semcom_phy.channels.impairments import parse_impairments
+from semcom_phy.channels.impairments import IMPAIRMENTS, parse_impairments
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.links.recording import recording_gain
 from semcom_phy.virtual_air.configuration import AirConfig, parse_air_impairments
 from semcom_phy.virtual_air.medium import Medium
 
 RATE = 1e6
+#: A text for every kind of impairment, wherever on the air it may stand.
+OF_EACH_KIND = {
+    "amplitude": "gain=-12,tx.gain=-3",
+    "cfo": "cfo=3000/200,tx.cfo=-700",
+    "clock": "ppm=-40/3.5,rx.ppm=25",
+    "dc_offset": "dc=-20/30,tx.dc=-25",
+    "fading": "fading=30",
+    "interferer": "cw=-10/1000,gsm=-3,ofdm=-6,bpsk=-8/-2e5,qpsk=0/0/noise,esn0=10",
+    "iq_imbalance": "iq=1/5,tx.iq=0.5/-2",
+    "multipath": "multipath=vehicular/100",
+    "noise": "esn0=3/4,noise=-20,n0=-70",
+    "overflow": "overflow=100/300",
+    "phase_noise": "phase_noise=rtl-sdr,tx.phase_noise=good",
+    "quantization": "bits=8,tx.bits=6",
+    "underrun": "underrun=100/300",
+}
 EVERYTHING = "cfo=3000,ppm=20,rx.ppm=-7,multipath=short,fading=30,iq=1/5,qpsk=-10,esn0=10,tx.phase_noise=good"
 
 
@@ -45,15 +61,39 @@ def passed(medium: Medium, sent: list[np.ndarray], step: int, receivers: int = 1
     return [np.concatenate(parts) for parts in heard]
 
 
-@pytest.mark.parametrize("text", ["", "esn0=3", EVERYTHING, "cheap-sdr,gain=-12,bits=8,noise=-20", "ppm=-40/3.5"])
+@pytest.mark.parametrize(
+    "text",
+    ["", *OF_EACH_KIND.values(), EVERYTHING, "cheap-sdr,gain=-12,bits=8,noise=-20", "underrun=50/7,overflow=70/9"],
+)
 @pytest.mark.parametrize("step", [700, 4096])
 def test_one_path_is_the_channel_of_a_link(text: str, step: int) -> None:
     samples = noise(60_000, 1)
-    (heard,) = passed(Medium(config(1, 1, text)), [samples], step)
+    told = config(1, 1, text)
+    (heard,) = passed(Medium(told), [samples], step)
     channel = parse_impairments(text)
-    expected = np.float32(recording_gain(channel, RATE)) * channel.apply(samples, RATE, 4)
-    assert heard.size > 59_900
+    # The level is set where the receiver is: what a transmitter does to its own says nothing about it.
+    gain = np.float32(recording_gain(told.impairments.receiver(0), RATE))
+    expected = gain * channel.apply(samples, RATE, 4)
+    assert expected.size - 100 < heard.size <= expected.size  # filters hold samples back
     np.testing.assert_array_equal(heard, expected[: heard.size])
+
+
+def test_every_kind_of_impairment_is_compared_with_that_of_a_link() -> None:
+    assert sorted(OF_EACH_KIND) == sorted(IMPAIRMENTS.names())
+    for kind, text in OF_EACH_KIND.items():
+        assert kind in {impairment.name for impairment in parse_impairments(text).impairments}
+
+
+def test_gaps_of_radios_change_how_many_samples_there_are() -> None:
+    """They happen at the radios: time goes on, and nobody counts what was lost or put in."""
+    medium = Medium(config(1, 1, "overflow=100/300"))
+    (heard,) = passed(medium, [noise(60_000, 1)], 4096)
+    assert medium.time == 60_000
+    assert (60_000 - heard.size) % 300 == 0
+    assert heard.size < 60_000
+    medium = Medium(config(1, 1, "underrun=100/300"))
+    (heard,) = passed(medium, [noise(60_000, 1)], 4096)
+    assert medium.time == heard.size > 60_000
 
 
 def test_levels() -> None:
@@ -133,11 +173,20 @@ def test_samples_that_are_none_are_counted() -> None:
         (["rx1:cfo"], "rx1: "),
         (["cfo=1", "cfo=2"], "twice for everywhere"),
         (["tx2:tx.cfo=1"], "1 transmitters"),
+        (["rx2:overflow=1"], "1 receivers"),
     ],
 )
 def test_impairments_at_wrong_places(texts: list[str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         config(1, 1, *texts)
+
+
+@pytest.mark.parametrize("text", ["tx9:esn0=1", "tx9:tx.cfo=1", "tx1-rx9:ppm=3", "rx9:multipath=short", "tx9:nonsense"])
+def test_a_place_that_does_not_exist_is_said_first(text: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"for (tx9|rx9|tx1-rx9), but there are 1 transmitters and 2 receivers"
+    ):
+        parse_air_impairments([text], counts=(1, 2))
 
 
 def test_default_noise() -> None:

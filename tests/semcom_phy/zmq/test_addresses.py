@@ -45,6 +45,10 @@ def test_remote_only_when_told(address: str) -> None:
     with pytest.raises(ConfigurationError, match="allow_remote"):
         checked_address(address, bind=True)
     assert checked_address(address, bind=True, allow_remote=True).endpoint == address
+    with pytest.raises(ConfigurationError, match=r"use 127.0.0.1, or --there in a network you trust$"):
+        checked_address(address, bind=True, permission="--there")
+    with pytest.raises(ConfigurationError, match=r"use 127.0.0.1$"):
+        checked_address(address, bind=True, permission=None)
 
 
 @pytest.mark.parametrize(
