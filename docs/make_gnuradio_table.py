@@ -1,16 +1,18 @@
 """The links side by side: NumPy, the GNU Radio flowgraphs of our blocks, and those of GNU Radio's own blocks.
 
-    python docs/make_gnuradio_table.py
+    python docs/make_gnuradio_table.py [--check]
 
 Our blocks have to give the bits of the NumPy link, every one. GNU Radio's own blocks draw other noise: their error
 rates have to agree within three standard deviations. Writes docs/figures/gnuradio_agreement.json and the tables of
-docs/gnuradio.md. Two minutes on two cores.
+docs/gnuradio.md. Two minutes on two cores. With --check nothing is measured or written; exit code 1 if the tables are
+not what the JSON says, or the JSON says that something does not agree.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -234,29 +236,44 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def write_page(texts: dict[str, str]) -> None:
-    """Put the tables between their marks in the page."""
-    page = PAGE.read_text()
+def filled(page: str, texts: dict[str, str]) -> str:
+    """The page with the tables between their marks."""
     for name, text in texts.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        before, _, rest = page.partition(begin)
-        _, _, after = rest.partition(end)
+        before, has_begin, rest = page.partition(begin)
+        _, has_end, after = rest.partition(end)
+        if not (has_begin and has_end):
+            raise SystemExit(f"{PAGE.name}: there is no place for the table {name!r}")
         page = f"{before}{begin}{text}\n{end}{after}"
-    PAGE.write_text(page)
+    return page
 
 
-def main() -> None:
-    """Measure, write the results and the tables."""
+def check() -> int:
+    """Compare the page with the committed results; 1 if it is stale or they do not agree."""
+    result, page = json.loads(RESULT.read_text()), PAGE.read_text()
+    stale = filled(page, tables(result)) != page
+    if stale:
+        print(f"not up to date: {PAGE.name}")
+    if not result["agrees"]:
+        print(f"{RESULT.name}: not all points agree")
+    return int(stale or not result["agrees"])
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, write the results and the tables; or only check the page."""
+    if "--check" in arguments:
+        return check()
     start = time.perf_counter()
     result: dict[str, Any] = {"gnuradio": find_gnuradio().version, "seed": SEED, "sigmas": SIGMAS}
     result |= {"same_bits": same_bits(), "native_bpsk": native_bpsk(), "native_turbo": native_turbo()}
     rows = [row for name in ("same_bits", "native_bpsk", "native_turbo") for row in result[name]]
     result["agrees"] = all(row["agrees"] for row in rows)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    write_page(tables(result))
+    PAGE.write_text(filled(PAGE.read_text(), tables(result)))
     verdict = "all agree" if result["agrees"] else "NOT all agree"
     print(f"{len(rows)} points, {verdict}, {time.perf_counter() - start:.0f} s")
+    return int(not result["agrees"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from semcom_app.training.checkpoints import weights_digest
 from semcom_app.training.images import centre_crop, is_held_out, list_images
 from semcom_app.training.vae import evaluate_all, load_trained, save_trained
 from semcom_phy.errors import ConfigurationError
@@ -40,4 +41,5 @@ def average(first: Path, second: Path, share: float, out: Path, data: Sequence[P
         "held_out": evaluate_all(model, held_out) if held_out else None,
     }
     save_trained(model, out)
+    result["weights_sha256"] = weights_digest(out)
     (out / "training.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -12,3 +13,10 @@ def save_checkpoint(path: Path, state: dict[str, object]) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(path)
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the one safetensors file of a folder: training.json says by it which weights it speaks of."""
+    (weights,) = folder.glob("*.safetensors")
+    with weights.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

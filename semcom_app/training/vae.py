@@ -25,7 +25,7 @@ from semcom_app.metrics.ssim import ssim
 from semcom_app.models.autoencoders import load_autoencoder
 from semcom_app.models.compact import CompactAutoencoder
 from semcom_app.quantization import UniformQuantizer
-from semcom_app.training.checkpoints import save_checkpoint
+from semcom_app.training.checkpoints import save_checkpoint, weights_digest
 from semcom_app.training.images import (
     centre_crop,
     is_held_out,
@@ -229,5 +229,6 @@ def train(
     if validation:
         result["held_out"] = evaluate_all(average, validation)
     save_trained(average, out)
+    result["weights_sha256"] = weights_digest(out)
     (out / "training.json").write_text(json.dumps(result, indent=2) + "\n")
     return result

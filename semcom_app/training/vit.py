@@ -35,7 +35,7 @@ from semcom_app.models.classifiers import (
 )
 from semcom_app.models.vit import SHAPES
 from semcom_app.training.augment import cut_out, pad_pictures, quantize_patches, random_crops
-from semcom_app.training.checkpoints import save_checkpoint
+from semcom_app.training.checkpoints import save_checkpoint, weights_digest
 from semcom_phy.errors import ConfigurationError
 
 CHECKPOINT = "checkpoint.pt"
@@ -335,6 +335,7 @@ def _finish(
         "config": asdict(config),
         "architecture": pupil.architecture,
         "parameters": sum(p.numel() for p in pupil.model.parameters()),
+        "weights_sha256": weights_digest(out),
         "training_pictures": trained_on,
         "test_pictures": len(test_labels),
         "seconds": round(progress["seconds"], 1),
