@@ -148,6 +148,7 @@ WINDOWS: dict[str, Window] = {
     # At 6 dB, its default, no frame of 20 000 bits arrives without an error.
     "bpsk_awgn": Window(sliders={"snr_db": 9.6}),
     "burst_loopback": Window(seconds=WATERFALL_S),
+    "native_rayleigh": Window(sliders={"doppler_hz": 50.0}),
     "sigmf_record": Window({"overwrite": "1"}, seconds=WATERFALL_S),
     "sigmf_replay": Window(payload_bits=0, seconds=WATERFALL_S),
     **_both_ends(Pair("air_tx", "air_rx", virtual_air)),

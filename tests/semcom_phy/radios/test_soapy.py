@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from semcom_phy.errors import ConfigurationError
+from semcom_phy.flowgraph.process import FlowgraphProcess
 from semcom_phy.radios import (
     RadioConfig,
     RadioError,
@@ -29,6 +30,7 @@ from semcom_phy.radios import (
 )
 from semcom_phy.radios.base import Samples
 from semcom_phy.radios.worker_protocol import PART, WINDOW
+from semcom_phy.zmq import LinkAddresses
 
 ROOT = Path(__file__).parents[3]
 CONFIG = RadioConfig(frequency_hz=433.92e6, sample_rate_hz=1e6, gain_db=30.0)
@@ -402,3 +404,58 @@ def test_a_worker_that_hangs_is_noticed_and_ended(loopback: Any) -> None:
         until_it_fails(lambda: receiver.read(1 << 16, 5.0))
     receiver.close()
     assert not alive(worker)
+
+
+def counts_at_worker(radio: Any) -> Mapping[str, Any]:
+    """What a worker has counted at its data socket, from an answer to the watchdog after it was told to start."""
+    deadline = time.monotonic() + 10
+    while not (counters := radio._link.watchdog.stats.counters).get("received"):
+        assert time.monotonic() < deadline, "no answer to the watchdog tells of a PDU"
+        threading.Event().wait(0.02)
+    return counters
+
+
+@pytest.mark.slow
+def test_junk_at_all_sockets_while_samples_flow(
+    loopback: Any, junk_proxy: Any, throw_junk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before every message, either way, and from strangers at the application's ports: samples stay what they are."""
+    proxies: list[Any] = []
+
+    def proxied(command: Sequence[str], **options: Any) -> FlowgraphProcess:
+        proxies.append(junk_proxy(LinkAddresses.from_arguments(command[-4:]), seed=len(proxies)))
+        return FlowgraphProcess([*command[:-4], *proxies[-1].addresses.as_arguments()], **options)
+
+    monkeypatch.setattr("semcom_phy.radios.worker.FlowgraphProcess", proxied)
+    sent = random_samples(400_000)
+    with both(loopback) as radios:
+        receiver, transmitter = radios
+        workers = [worker_of(radio) for radio in radios]
+        strangers = [
+            threading.Thread(target=throw_junk, args=(radio._link.addresses, np.random.default_rng(seed)))
+            for seed, radio in enumerate(radios)
+        ]
+        listening = Listening(receiver)
+        for stranger in strangers:
+            stranger.start()
+        for part in np.split(sent, 4):
+            transmitter.write(part, 10.0)
+        transmitter.drain(10.0)
+        start, heard = listening.until(sent)
+        for stranger in strangers:
+            stranger.join()
+        received = heard[start:]
+        assert np.array_equal(received[received != 0], sent)
+        assert [worker_of(radio) for radio in radios] == workers
+        assert (receiver.counts.overruns, receiver.counts.lost_samples) == (0, 0)
+        assert (transmitter.counts.samples, transmitter.counts.underruns) == (400_000, 0)
+        for radio, proxy in zip(radios, proxies, strict=True):
+            assert min(proxy.thrown.values()) >= 1
+            # At the application: at least one before each message that was read.
+            at_application = radio._link.receiver.stats
+            assert at_application.malformed + at_application.foreign >= at_application.received > 0
+            at_worker = counts_at_worker(radio)
+            assert at_worker["malformed"] + at_worker["foreign"] >= at_worker["received"] > 0
+    assert not any(alive(worker) for worker in workers)
+    for proxy in proxies:
+        proxy.close()
