@@ -224,7 +224,12 @@ def test_modules_named_in_the_pages_exist(page: Path) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["make_bench_tables.py", "make_gnuradio_table.py", pytest.param("make_iaq_tables.py", marks=pytest.mark.slow)],
+    [
+        "make_bench_tables.py",
+        "make_gnuradio_table.py",
+        "make_iaq_results.py",
+        pytest.param("make_iaq_tables.py", marks=pytest.mark.slow),
+    ],
 )
 def test_tables_are_those_of_the_committed_results(script: str) -> None:
     """make_iaq_tables.py has no committed results: it computes its tables anew."""
