@@ -93,5 +93,5 @@ def test_what_cannot_be_opened(tmp_path: Path, gnuradio: GnuRadio) -> None:
     (line,) = harness.run_block(
         gnuradio, "replay", tmp_path, check=False, source={"path": str(tmp_path / "none")}, sink=sink
     )
-    assert "ConfigurationError: " in line["error"]
+    assert "LinkError: there is no recording" in line["error"]
     assert not list(tmp_path.iterdir())
