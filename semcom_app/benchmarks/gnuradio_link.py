@@ -55,9 +55,9 @@ _BARE: Final = Path(__file__).with_name("gnuradio_bare.py")
 class GnuRadioBenchmark:
     """`frames` of `bits` payload bits in a timed call, `repeats` of them per figure; `round_trips` of one PDU each."""
 
-    frames: int = 24
+    frames: int = 60
     bits: int = PICTURE_BITS
-    repeats: int = 5
+    repeats: int = 15
     round_trips: int = 500
     seed: int = 0
 

@@ -137,12 +137,12 @@ def impairments(
 
 
 def gnuradio(
-    frames: Annotated[int, typer.Option(help="Frames of a timed call.")] = 24,
+    frames: Annotated[int, typer.Option(help="Frames of a timed call.")] = 60,
     bits: Annotated[
         int | None,
         typer.Option(help="Payload bits of a frame.", show_default="131072, a picture of 512×512 with vcsc-8bit"),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Timed calls per figure.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Timed calls per figure.")] = 15,
     round_trips: Annotated[int, typer.Option(help="Round trips of one PDU.")] = 500,
     seed: Annotated[int, typer.Option(min=0, help="Seed of bits and channels.")] = 0,
     as_json: _Json = False,
