@@ -80,6 +80,19 @@ def mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return mean
 
 
+def with_pilots(mean: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], uses: int) -> dict[str, Any]:
+    """Means of costs that hold each picture's share of the `uses` that pilots took before the first one."""
+    share = uses / len(rows)
+    # A picture has channel_uses/cbr samples.
+    ratios = [row["cbr"] * (1.0 + share / row["channel_uses"]) for row in rows if row["channel_uses"]]
+    return {
+        **mean,
+        "pilot_channel_uses": share,
+        "channel_uses_with_pilots": mean["channel_uses"] + share,
+        "cbr_with_pilots": float(np.mean(ratios)) if ratios else None,
+    }
+
+
 def to_json(result: Mapping[str, Any]) -> str:
     """Serialise a result; infinities and NaN, which JSON does not have, become null."""
     return json.dumps(_finite(result), indent=2, ensure_ascii=False) + "\n"

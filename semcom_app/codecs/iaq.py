@@ -109,17 +109,15 @@ class Iaq(Codec):
 
         Raises ConfigurationError while it has not been measured.
         """
-        if not self.config.modified:
-            return 0.0
-        if self.config.mu is not None:
-            return self.config.mu
+        if not self.config.measures_mu:
+            return self.config.mu or 0.0 if self.config.modified else 0.0
         if self._measured is None:
             raise ConfigurationError(f"{self.config.name} needs the bit flip probability of the link: give --mu")
         return min(self._measured.mu, self.config.largest_mu)
 
     def adapt(self, link: Link) -> None:
-        """See `Codec.adapt`: measure the error rate of the link, once, when it is wanted and was not given."""
-        if self.config.modified and self.config.mu is None and self._measured is None:
+        """See `Codec.adapt`: measure the error rate of the link, once, when it matters and was not given."""
+        if self.config.measures_mu and self._measured is None:
             self._measured = measure_error_rate(link)
 
     def check_ready(self) -> None:

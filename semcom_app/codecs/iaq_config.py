@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from semcom_app.allocation import ALLOCATORS, AllocationConfig, make_distortion
 from semcom_app.allocation.base import AdjustingOrder, Solver
-from semcom_app.allocation.distortion import largest_mu, require_convex
+from semcom_app.allocation.distortion import DISTORTIONS, largest_mu, require_convex
 from semcom_app.codecs.iaq_samples import COLOURS, Colour, check_side
 from semcom_app.patch_quantization import FILLS, PRIORS, RANGES, Fill, Ranges, dropped_bits
 from semcom_app.patches import MAX_SIDE
@@ -40,7 +40,8 @@ class IaqConfig:
     patch: side P, pixels; None: 16, the paper's, less for pictures of less than 112 pixels (`side_for`).
     importance: measure of the importance of a patch (`semcom_app.codecs.iaq_importance`).
     minimum, maximum: M_min and M_max. gamma, epsilon: of the weight function, eq. (31).
-    mu: bit flip probability that the modified allocations reckon with; None: to be measured over the link first.
+    mu: bit flip probability that the modified allocations reckon with; None: to be measured over the link first, where
+    their distortion depends on it.
     distortion, order, solver: see `AllocationConfig`.
     threshold: of AT and AST, in place of a budget; None: each picture takes what its budget allows.
     colour: samples that are quantized, "rgb" or "ycbcr420" (`semcom_app.codecs.iaq_samples`).
@@ -126,6 +127,11 @@ class IaqConfig:
     def modified(self) -> bool:
         """Whether the bits depend on the error rate of the channel."""
         return self.allocator in MODIFIED
+
+    @property
+    def measures_mu(self) -> bool:
+        """Whether the bits depend on an error rate that has not been given: `GeometricDistortion` does not."""
+        return self.modified and self.mu is None and not DISTORTIONS[self.distortion].geometric
 
     @property
     def own_ranges(self) -> bool:

@@ -61,9 +61,9 @@ def fit_quantizers(
     blocks: uint8 (B, n, K) (`extract_blocks`). importance: of the patches, (B, N), finite, not negative. mu: error rate
     for the modified allocations. Returns one quantizer of B·n blocks, picture after picture.
 
-    What counts against B_target = ρ·8KN: with the paper's header B_add of eq. (12); with any other all bits of header
-    and container as they are sent. Raises BudgetError for a budget that is impossible, with the smallest or largest
-    ρ, and ConfigurationError for importance that is not finite.
+    What counts against B_target = ρ·8KN: with the paper's header B_add of eq. (12), for Fixed-M nothing; with any other
+    all bits of header and container as they are sent. Raises BudgetError for a budget that is impossible, with the
+    smallest or largest ρ, and ConfigurationError for importance that is not finite.
     """
     images, count, samples = blocks.shape
     flat = blocks.reshape(images * count, samples)
@@ -109,10 +109,11 @@ def source_samples(samples: int, config: IaqConfig) -> int:
 
 
 def _total_bits(count: int, samples: int, config: IaqConfig) -> int:
-    """Σ M_i of eq. (10), with the paper's header."""
+    """Σ M_i of eq. (10), with the paper's header; Fixed-M has none there, so that its ρ is M/8."""
+    overhead = 0 if config.allocator == "fixed" else None
     try:
         target = target_bits(config.rho, count, samples)
-        return allocatable_bits(target, count, samples, config.minimum, config.maximum)
+        return allocatable_bits(target, count, samples, config.minimum, config.maximum, overhead)
     except ConfigurationError as problem:
         raise BudgetError(str(problem)) from None
 

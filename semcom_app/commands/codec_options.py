@@ -91,6 +91,14 @@ def iaq_options(
             metavar="NAME",
         ),
     ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="iaq-wf, iaq-mwf (no effect on others): where rounding adds and takes bits, paper or exact.",
+            show_default="the preset's",
+            metavar="NAME",
+        ),
+    ] = None,
     mmin: Annotated[
         int | None, typer.Option("--mmin", help="iaq: least bits per sample, 0 or 1.", show_default="the preset's")
     ] = None,
@@ -139,6 +147,7 @@ def iaq_options(
         "gamma": gamma,
         "mu": parse_mu(mu),
         "distortion": distortion,
+        "order": order,
         "minimum": mmin,
         "patch": patch,
         "importance": importance,

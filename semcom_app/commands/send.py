@@ -222,9 +222,10 @@ def _carry_out(
         for path in paths:
             try:
                 result = send_image(transmission.load(path), codec, link, seed, target)
-            except LinkError:
+            except LinkError as error:
                 if rows:
-                    writer.write_summary(writer.summary(config, rows), results)
+                    left = {"failure": str(error), "not_sent": [path.name for path in paths[len(rows) :]]}
+                    writer.write_summary(writer.summary(config, rows, link) | left, results)
                 raise
             writer.write_pictures(result, path.stem)
             if witness is not None:
@@ -233,7 +234,7 @@ def _carry_out(
             if len(results) < SHOWN_IN_DETAIL:
                 results.append(result)
             advance(path.name)
-    summary = writer.summary(config, rows)
+    summary = writer.summary(config, rows, link)
     if witness is not None:
         witness.finish(summary)
     writer.write_summary(summary, results)
@@ -295,11 +296,19 @@ class _Writer:
             write_bytes(self.out / file_name, content)
             result.row[key] = file_name
 
-    def summary(self, config: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def summary(self, config: dict[str, Any], rows: list[dict[str, Any]], link: Link) -> dict[str, Any]:
         """The content of result.json."""
-        from semcom_app.results import mean_row, versions
+        from semcom_app.results import mean_row, versions, with_pilots
+        from semcom_phy.links import link_counts
 
-        return {"config": config, "versions": versions(), "images": rows, "mean": mean_row(rows)}
+        mean, pilots, counts = mean_row(rows), config.get("pilot_channel_uses"), link_counts(link)
+        return {
+            "config": config,
+            "versions": versions(),
+            "images": rows,
+            "mean": mean if pilots is None else with_pilots(mean, rows, pilots),
+            **({"link_counts": counts} if counts else {}),
+        }
 
     def write_summary(self, summary: dict[str, Any], results: list[ImageResult]) -> None:
         """Write report.html and result.json."""

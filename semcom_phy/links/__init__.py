@@ -3,7 +3,17 @@
 from semcom_phy.links.accounting import BurstChain, SymbolChain
 from semcom_phy.links.air_frames import FrameFormat
 from semcom_phy.links.air_link import AirLink, AirLinkConfig
-from semcom_phy.links.base import LINKS, Frame, Link, LinkStats, ReceivedFrame, Reception, open_link, opened
+from semcom_phy.links.base import (
+    LINKS,
+    Frame,
+    Link,
+    LinkStats,
+    ReceivedFrame,
+    Reception,
+    link_counts,
+    open_link,
+    opened,
+)
 from semcom_phy.links.gnuradio_link import GnuRadioLink, GnuRadioLinkConfig
 from semcom_phy.links.numpy_link import NumpyLink, NumpyLinkConfig
 
@@ -23,6 +33,7 @@ __all__ = [
     "ReceivedFrame",
     "Reception",
     "SymbolChain",
+    "link_counts",
     "open_link",
     "opened",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -127,6 +127,15 @@ def open_link(link: Link) -> None:
     start = getattr(link, "open", None)
     if start is not None:
         start()
+
+
+def link_counts(link: Link) -> dict[str, int]:
+    """What has happened on a link besides its frames, such as restarts, by name; empty where there is nothing to count.
+
+    The fields of the dataclass in its attribute `counts`.
+    """
+    counts = getattr(link, "counts", None)
+    return {} if counts is None else asdict(counts)
 
 
 @contextmanager

@@ -209,6 +209,16 @@ def test_one_patch_takes_all_bits(picture: np.ndarray) -> None:
     assert encoded.artifacts["patch_bits"].tolist() == [[4]]
 
 
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_fixed_bits_cost_what_the_paper_says(bits: int, picture: np.ndarray) -> None:
+    """ρ = M/8: Fixed-M has no B_add."""
+    codec = codec_of("fixed", rho=bits / 8)
+    codec.check_size(*picture.shape[:2])
+    encoded = codec.encode(picture)
+    assert set(encoded.artifacts["patch_bits"].ravel()) == {bits}
+    assert encoded.bits.size == bits * picture.size
+
+
 def test_equal_importance_is_fixed_quantization(picture: np.ndarray) -> None:
     rho = (3 * 20 * 768 + header_bits(20)) / (8 * 768 * 20)
     uniform = [

@@ -22,6 +22,7 @@ NAMES = ("ia", "wf", "mia", "mwf", "fixed", "topk", "at", "ast")
 CHANNELS: dict[str, dict[str, Any]] = {
     "ideal": {},
     "awgn": {"snr_db": 3.0},
+    "rayleigh": {"snr_db": 8.0, "doppler_hz": 100.0},
     "bsc": {"flip_probability": 0.05},
 }
 TIMES = ("encode_ms", "link_ms", "decode_ms")
@@ -61,7 +62,7 @@ def test_every_allocation_over_every_channel(name: str, preset: str, channel: st
     assert row["rho_total"] < 0.42
     assert row["payload_bits"] == round(row["patch_bits_mean"] * row["patches"] * 192)
     assert row["header_bits"] == row["patch_header_bits"] + 192
-    if channel == "awgn":
+    if channel in ("awgn", "rayleigh"):
         coded = send(picture, codec_of(name, preset, rho=0.4), link_over(channel, "turbo")).row
         assert coded["intact"]
         assert coded["psnr_db"] > row["psnr_db"]
@@ -151,6 +152,16 @@ def test_pilots_are_sent_once_and_only_where_they_are_needed(picture: LoadedImag
     assert frames_for(codec_of("mwf")) == [4, 1, 1]
     assert frames_for(codec_of("mwf", mu=0.1)) == [1, 1]
     assert frames_for(codec_of("wf")) == [1, 1]
+
+
+@pytest.mark.parametrize("distortion", ["error-free", "all-flips", "posterior-mean"])
+def test_bits_that_do_not_depend_on_the_error_rate_need_no_pilots(distortion: str, picture: LoadedImage) -> None:
+    codec = codec_of("mwf", distortion=distortion)
+    codec.check_ready()
+    codec.adapt(DeafLink())
+    assert "pilot_bits" not in codec.describe()
+    same = codec_of("mwf", distortion=distortion, mu=0.1).encode(picture.pixels)
+    assert codec.encode(picture.pixels).artifacts["patch_bits"].tolist() == same.artifacts["patch_bits"].tolist()
 
 
 def test_errors_move_bits_to_what_matters(picture: LoadedImage) -> None:

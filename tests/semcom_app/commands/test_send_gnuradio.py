@@ -286,7 +286,14 @@ def test_a_flowgraph_that_is_killed_costs_one_picture(
     assert run(["send", str(folder), "--link", "gnuradio", "--fec", "none", "--out", str(out)]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("semcom: ")]
     assert lines == expected
-    assert [row["delivered"] for row in results(out)["images"]] == delivered
+    result = results(out)
+    assert [row["delivered"] for row in result["images"]] == delivered
+    assert result["link_counts"] == {"restarts": 1, "malformed": 0, "unexpected": 0}
+    if len(delivered) < 5:
+        assert result["not_sent"] == ["3.png", "4.png"]
+        assert result["failure"] in lines[-1]
+    else:
+        assert "not_sent" not in result
     assert (out / "report.html").is_file()
 
 

@@ -88,12 +88,44 @@ def test_presets_and_single_settings(tmp_path: Path, picture: Path) -> None:
 @pytest.mark.slow
 def test_mu_is_measured_unless_it_is_given(tmp_path: Path, picture: Path) -> None:
     channel = ("--channel", "bsc", "--flip", "0.05", "--fec", "none")
-    config = sent(tmp_path, picture, "--codec", "iaq-mwf", *channel)["config"]
+    result = sent(tmp_path, picture, "--codec", "iaq-mwf", *channel)
+    config, mean = result["config"], result["mean"]
     assert config["mu"] == config["mu_measured"] == pytest.approx(0.05, abs=0.006)
     assert config["pilot_channel_uses"] > config["pilot_bits"]
+    # What the pilots cost is divided among the pictures, here one.
+    assert mean["channel_uses_with_pilots"] == mean["channel_uses"] + config["pilot_channel_uses"]
+    assert mean["cbr_with_pilots"] == pytest.approx(mean["channel_uses_with_pilots"] / (32 * 24 * 3))
     config = sent(tmp_path, picture, "--codec", "iaq-mwf", "--mu", "0.2", *channel)["config"]
     assert config["mu"] == 0.2
     assert "pilot_bits" not in config
+
+
+def test_rounding_in_the_papers_order_or_the_exact_one(tmp_path: Path, picture: Path) -> None:
+    for given, order in ((), "paper"), (("--order", "exact"), "exact"), (("--preset", "improved"), "exact"):
+        assert sent(tmp_path, picture, "--codec", "iaq-wf", *given)["config"]["order"] == order
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "link",
+    [
+        ("--channel", "rayleigh", "--snr", "8", "--doppler", "1000"),
+        ("--link", "air", "--snr", "6"),
+        ("--link", "gnuradio", "--snr", "4"),
+    ],
+    ids=["rayleigh", "air", "gnuradio"],
+)
+def test_the_error_rate_is_measured_over_every_link(
+    link: tuple[str, ...], tmp_path: Path, picture: Path, request: pytest.FixtureRequest
+) -> None:
+    if "gnuradio" in link:
+        request.getfixturevalue("gnuradio")
+    result = sent(tmp_path, picture, "--codec", "iaq-mwf", "--fec", "none", *link)
+    (row,), config = result["images"], result["config"]
+    assert row["delivered"]
+    assert 0.0 < config["mu_measured"] < 0.1
+    assert config["mu"] == config["mu_measured"]
+    assert row["ber_raw"] == pytest.approx(config["mu_measured"], rel=0.5)
 
 
 @pytest.mark.slow
@@ -107,6 +139,7 @@ def test_one_command_line_suits_all_allocations(tmp_path: Path, picture: Path) -
 
 WRONG: dict[str, tuple[list[object], str]] = {
     "budget too small": (["--codec", "iaq-ia", "--rho", "0.05"], "smallest 2512 bits, rho=0.13629"),
+    "order": (["--codec", "iaq-wf", "--order", "random"], "Known: exact, paper"),
     "budget too large": (["--codec", "iaq-ia", "--rho", "1.5"], "largest"),
     "rho": (["--codec", "iaq-ia", "--rho", "nan"], "rho must be a finite number"),
     "mu": (["--codec", "iaq-mia", "--mu", "much"], "--mu must be auto or"),
