@@ -7,6 +7,7 @@ NUMPY1 := .venv-numpy1
 
 # GNU Radio belongs to the system's Python; what the project's blocks need besides goes into an environment on top.
 SYSTEM_PYTHON ?= /usr/bin/python3
+SUDO ?= sudo
 GNURADIO := .venv-gr
 GNURADIO_STAMP := $(GNURADIO)/.installed
 # xterm: otherwise the first terminal that Companion can use is taken, with a whole desktop behind it.
@@ -87,20 +88,26 @@ $(GNURADIO_STAMP): tests/requirements-gnuradio.txt | gnuradio-packages
 	$(GNURADIO)/bin/python -c 'import numba, zmq, sigmf, scipy; from gnuradio import gr, pdu, soapy, trellis, zeromq'
 	@touch $@
 
+# What is missing and cannot be installed is no reason to stop where GNU Radio itself is there.
 gnuradio-packages:
 	@if dpkg-query -W -f '$${Status}\n' $(GNURADIO_PACKAGES) 2>/dev/null | grep -c ' ok installed$$' | \
 		grep -qx $(words $(GNURADIO_PACKAGES)); then exit 0; fi; \
-	command -v apt-get >/dev/null || \
-		{ echo "make: no apt-get here: install GNU Radio 3.10 and SoapySDR as your system does it, then make $(GNURADIO_STAMP)"; exit 1; }; \
-	if test "$$(id -u)" = 0; then sudo=env; else sudo="sudo env"; fi; \
-	$$sudo apt-get update -q && $$sudo DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -q --no-install-recommends $(GNURADIO_PACKAGES)
+	if test "$$(id -u)" = 0; then sudo=env; else sudo="$(SUDO) env"; fi; \
+	if command -v apt-get >/dev/null; then \
+		$$sudo apt-get update -q && $$sudo DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -q --no-install-recommends $(GNURADIO_PACKAGES) && exit 0; \
+		problem="apt-get has not installed all packages"; \
+	else problem="no apt-get here"; fi; \
+	if $(SYSTEM_PYTHON) -c 'from gnuradio import gr' 2>/dev/null; then \
+		echo "make: $$problem; going on with the GNU Radio that is there"; \
+	else echo "make: $$problem: install GNU Radio 3.10 and SoapySDR as your system does it, then make $(GNURADIO_STAMP)"; \
+		exit 1; fi
 
-# Without a password to ask for: as root, with a sudo that needs none, or when the packages are there already.
+# Without a password to ask for: as root, with a sudo that needs none, or when GNU Radio is there already.
 gnuradio-where-allowed:
 	@if test -e $(GNURADIO_STAMP) || test "$$(id -u)" = 0 || sudo -n true 2>/dev/null || \
 		$(SYSTEM_PYTHON) -c 'from gnuradio import gr' 2>/dev/null; then \
-		$(MAKE) --no-print-directory $(GNURADIO_STAMP); fi || \
+		$(MAKE) --no-print-directory SUDO='sudo -n' $(GNURADIO_STAMP); fi || \
 		echo "make: tests that need GNU Radio will be skipped; 'make gnuradio' says why"
 
 fer-curves: venv

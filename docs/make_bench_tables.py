@@ -98,13 +98,14 @@ def zmq(result: Result) -> str:
 def gnuradio(result: Result) -> str:
     """Rates through the GNU Radio link and of the flowgraphs alone, and round trips."""
     speeds = ("link, Mbit/s", "from", "to", "alone, Mbit/s", "from", "to")
-    columns = ("flowgraph", "Es/N0, dB", *speeds, "ratio", "1 frame, s")
+    columns = ("flowgraph", "Es/N0, dB", *speeds, "ratio", "95 %", "1 frame, s")
     rows = [
         (
             f"`{row['flowgraph']}`",
             f"{row['snr_db']:g}",
             *(number(row[f"{kind}_mbit_s{end}"]) for kind in ("link", "flowgraph") for end in ("", "_min", "_max")),
             f"{100 * row['ratio']:.0f} %",
+            f"{100 * row['ratio_low']:.0f} … {100 * row['ratio_high']:.0f}",
             number(row["frame_s"]),
         )
         for row in result["rows"]
@@ -117,8 +118,15 @@ def gnuradio(result: Result) -> str:
     return (
         f"{markdown(columns, rows)}\n\nRound trip of a PDU of 1 KiB, median: {trips}. `{picture['picture']}` "
         f"({picture['size']}, `{picture['codec']}`) over `{picture['flowgraph']}`, which runs already: {beyond} s "
-        f"besides encoding ({encode} s) and decoding ({decode} s); the flowgraph starts in {start} s."
+        f"besides encoding ({encode} s) and decoding ({decode} s); the flowgraph starts in {start} s. Of the three "
+        f"limits {_kept(result['promises'])} in this run."
     )
+
+
+def _kept(promises: list[Result]) -> str:
+    names = {"round_trip_ms": "the round trip's", "ratio": "the ratio's", "picture_s": "the picture's"}
+    missed = [names[promise["promise"]] for promise in promises if not promise["holds"]]
+    return "all were kept" if not missed else f"{' and '.join(missed)} was not kept, the others were"
 
 
 def allocation(result: Result) -> str:

@@ -32,8 +32,8 @@ def modified_water_filling(
     Theorem 3 (eqs. 28 to 30) says Q_i* = clip(g⁻¹(λ/w_i), 2^M_min, 2^M_max), with λ such that Σ M_i* = total, and
     g = −dD/dM (`Distortion.slope`). Algorithm 1 bisects λ, and inverts g by Newton's method, here safeguarded by a
     bracket, on ln g over M, which is nearly straight. solver: "bisection" is that. "fast" takes safeguarded Newton
-    steps for ln λ as well, on a table of g⁻¹ first and, for a finer tolerance, on g itself for the last ones. Distortions of the form
-    a + b·4^−M have the closed form of `water_filling`.
+    steps for ln λ as well, on a table of g⁻¹ first and, for a finer tolerance, on g itself for the last ones.
+    Distortions of the form a + b·4^−M have the closed form of `water_filling`.
 
     weights: float64 (B, N), positive. total: (B,). tolerance: of Σ M_i*, bits; from 1e-6 on the table alone
     does. Returns float64 (B, N). Raises ConfigurationError when the distortion is not convex on minimum … maximum.
@@ -162,7 +162,7 @@ def _mwf(problem: AllocationProblem) -> BitArray:
     tolerance = _TABLE_TOLERANCE if config.solver == "fast" else 1e-9
     relaxed = modified_water_filling(problem.weights, problem.budget, *limits, distortion, config.solver, tolerance)
     bits = round_and_adjust(relaxed, problem.budget, problem.importance, config.order)
-    # Without the exact form 4^−M remainders are only nearly in the order of the gains. The paper's order stops where the
-    # relaxed solution leads.
+    # Without the exact form 4^−M remainders are only nearly in the order of the gains. The paper's order stops where
+    # the relaxed solution leads.
     settles = config.order == "exact" and not distortion.geometric
     return exchange(bits, problem.weights, *limits, distortion) if settles else bits

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import scipy.stats
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -147,10 +148,14 @@ def _times(name: str, settings: GnuRadioBenchmark, gnuradio: GnuRadio) -> tuple[
     with _bare(name, settings, gnuradio) as bare, GnuRadioLink(GnuRadioLinkConfig(name, launch)) as link:
         for repeat in range(settings.repeats + 1):
             frames = _frames(settings, repeat)
-            alone.append(bare())
+            # Each of the two comes first in turn: what the machine does besides must not favour one of them.
+            if repeat % 2:
+                alone.append(bare())
             began = time.perf_counter()
             stats = link.send(frames).stats
             through.append(time.perf_counter() - began)
+            if not repeat % 2:
+                alone.append(bare())
             if stats.frames_received != settings.frames:
                 raise LinkError(f"{stats.frames_lost} of {settings.frames} frames were lost in flowgraph {name}")
             began = time.perf_counter()
@@ -197,6 +202,8 @@ def _row(
 ) -> dict[str, Any]:
     payload = settings.frames * settings.bits / 1e6
     alone, linked = ([payload / seconds for seconds in times] for times in (bare, through))
+    ratios = [link / bare for link, bare in zip(linked, alone, strict=True)]
+    low, high = median_interval(ratios)
     return {
         "flowgraph": name,
         **FLOWGRAPHS[name],
@@ -207,10 +214,23 @@ def _row(
         "flowgraph_mbit_s": statistics.median(alone),
         "flowgraph_mbit_s_min": min(alone),
         "flowgraph_mbit_s_max": max(alone),
-        "ratio": statistics.median(link / bare for link, bare in zip(linked, alone, strict=True)),
+        "ratio": statistics.median(ratios),
+        "ratio_low": low,
+        "ratio_high": high,
         "frame_s": statistics.median(single),
         "frame_s_max": max(single),
     }
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Interval that holds the true median with at least this confidence, whatever the distribution.
+
+    By order statistics: how many of n values lie below the median is binomial. The whole range where n is small.
+    """
+    outside = int(scipy.stats.binom.ppf((1.0 - confidence) / 2.0, len(values), 0.5))
+    ordered = sorted(values)
+    place = max(outside - 1, 0)
+    return ordered[place], ordered[-1 - place]
 
 
 def _promises(
@@ -230,7 +250,7 @@ def _promises(
 
 def print_gnuradio(result: Mapping[str, Any]) -> None:
     """Print the result as tables."""
-    console = Console(width=110, highlight=False)
+    console = Console(width=120, highlight=False)
     machine, config = result["machine"], result["config"]
     console.print(escape(printable(f"{machine['cpu']}, {machine['cores']} cores; GNU Radio {machine['gnuradio']}")))
     for trip in result["round_trips"]:
@@ -250,6 +270,7 @@ def print_gnuradio(result: Mapping[str, Any]) -> None:
         "from",
         "to",
         "ratio",
+        "95 %",
         "1 frame, s",
     )
     for number, column in enumerate(columns):
@@ -257,7 +278,12 @@ def print_gnuradio(result: Mapping[str, Any]) -> None:
     for row in result["rows"]:
         rates = (f"{row[f'{kind}_mbit_s{end}']:.2f}" for kind in ("link", "flowgraph") for end in ("", "_min", "_max"))
         table.add_row(
-            row["flowgraph"], f"{row['snr_db']:g}", *rates, f"{100 * row['ratio']:.0f} %", f"{row['frame_s']:.3f}"
+            row["flowgraph"],
+            f"{row['snr_db']:g}",
+            *rates,
+            f"{100 * row['ratio']:.0f} %",
+            f"{100 * row['ratio_low']:.0f} … {100 * row['ratio_high']:.0f}",
+            f"{row['frame_s']:.3f}",
         )
     console.print(table)
     picture = result["picture"]

@@ -69,25 +69,25 @@ ImpairOption = Annotated[
     str | None,
     typer.Option(
         "--impair",
-        help="air: impairments, such as cheap-sdr,cfo=3000,esn0=10 (docs/impairments.md).",
+        help="bursts: impairments, such as cheap-sdr,cfo=3000,esn0=10 (docs/impairments.md).",
         metavar="LIST",
         show_default="clean",
     ),
 ]
 ModulationOption = Annotated[
-    str | None, typer.Option(help="air: bpsk, qpsk or 16qam.", metavar="NAME", show_default="bpsk")
+    str | None, typer.Option(help="bursts: bpsk, qpsk or 16qam.", metavar="NAME", show_default="bpsk")
 ]
-SpsOption = Annotated[int | None, typer.Option("--sps", help="air: samples per symbol, 2 to 16.", show_default="4")]
+SpsOption = Annotated[int | None, typer.Option("--sps", help="bursts: samples per symbol, 2 to 16.", show_default="4")]
 SampleRateOption = Annotated[
-    float | None, typer.Option("--sample-rate", help="air: samples per second.", show_default="1e6")
+    float | None, typer.Option("--sample-rate", help="bursts: samples per second.", show_default="1e6")
 ]
 RepeatOption = Annotated[
     int | None,
-    typer.Option("--repeat", help="air: send every frame so many times, 1 to 8.", show_default="1"),
+    typer.Option("--repeat", help="bursts: send every frame so many times, 1 to 8.", show_default="1"),
 ]
 FragmentOption = Annotated[
     int | None,
-    typer.Option("--fragment-symbols", help="air: payload symbols per burst at most.", show_default="16384"),
+    typer.Option("--fragment-symbols", help="bursts: payload symbols per burst at most.", show_default="16384"),
 ]
 FlowgraphOption = Annotated[
     str | None,
@@ -374,7 +374,10 @@ def _flowgraph_for(options: LinkOptions) -> str:
             if value not in known:
                 raise ConfigurationError(f"unknown {kind} {value!r}.{nearest(value, known)} Known: {', '.join(known)}")
         raise ConfigurationError(
-            f"there is no flowgraph for channel {channel!r} with fec {options.fec!r}; "
+            f"there is no flowgraph for channel {channel!r} with fec {options.fec!r} but, of native blocks, "
+            "--flowgraph native_rayleigh; take that, or --link numpy"
+            if (channel, options.fec) == ("rayleigh", "none")
+            else f"there is no flowgraph for channel {channel!r} with fec {options.fec!r}; "
             "name one with --flowgraph, or use --link numpy"
         )
     return name

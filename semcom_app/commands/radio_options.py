@@ -18,7 +18,9 @@ RadioOption = Annotated[
         metavar="RADIO",
     ),
 ]
-FrequencyOption = Annotated[float | None, typer.Option("--frequency", help="Centre frequency in Hz.")]
+FrequencyOption = Annotated[
+    float | None, typer.Option("--frequency", help="Centre frequency in Hz; soapy and uhd need it.")
+]
 RateOfRadioOption = Annotated[
     float | None, typer.Option("--sample-rate", help="Samples per second.", show_default="1e6, or the recording's")
 ]
@@ -45,6 +47,7 @@ _PARAMETERS = {
 }
 #: The same of what only opening a radio shows.
 OPENING_PARAMETERS = {
+    "frequency_hz": "--frequency",
     "sample_rate_hz": "--sample-rate",
     "datatype=cf32_le": "--radio file:…,datatype=cf32_le",
 }

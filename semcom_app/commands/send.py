@@ -96,7 +96,9 @@ class Witness(Protocol):
 @with_options_of(picture_options)
 @with_options_of(burst_options)
 def prepare(
-    link: Annotated[str, typer.Option(help="numpy (symbols), air (samples) or gnuradio (a flowgraph).")] = "numpy",
+    link: Annotated[
+        str, typer.Option(help="numpy (symbols), air (bursts of samples) or gnuradio (a flowgraph).")
+    ] = "numpy",
     channel: Annotated[
         str | None,
         typer.Option(help="numpy: ideal, awgn, rayleigh or bsc; gnuradio: awgn or rayleigh.", show_default="awgn"),

@@ -14,6 +14,7 @@ import numpy as np
 
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.radios.base import (
+    DEFAULT_SAMPLE_RATE_HZ,
     MAX_GAIN_DB,
     RADIOS,
     RadioCapabilities,
@@ -35,7 +36,6 @@ from semcom_phy.virtual_air.protocol import MAX_CHUNK, RECEIVER_ADDRESS, TRANSMI
 from semcom_phy.virtual_air.queue import SampleQueue
 from semcom_phy.zmq.addresses import checked_address
 
-DEFAULT_SAMPLE_RATE_HZ: Final = 1e6
 DEFAULT_WAIT_S: Final = 60.0
 _MAX_WAIT_S: Final = 86400.0
 _MIN_REQUEST: Final = 1 << 12

@@ -23,6 +23,8 @@ Samples: TypeAlias = npt.NDArray[np.complex64]
 
 MAX_FREQUENCY_HZ: Final = 1e12
 MAX_SAMPLE_RATE_HZ: Final = 1e9
+#: Of a radio that is not told another one, and has none of its own as a recording has.
+DEFAULT_SAMPLE_RATE_HZ: Final = 1e6
 MAX_GAIN_DB: Final = 200.0
 MAX_CHANNEL: Final = 63
 MAX_TEXT: Final = 1000

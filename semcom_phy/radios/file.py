@@ -16,6 +16,7 @@ import numpy as np
 from semcom_phy.capture import Pacer, Recorder, Recording, RecordingInfo, open_recording
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.radios.base import (
+    DEFAULT_SAMPLE_RATE_HZ,
     MAX_GAIN_DB,
     RADIOS,
     RadioCapabilities,
@@ -31,7 +32,6 @@ from semcom_phy.radios.base import (
     gain_factor,
 )
 
-DEFAULT_SAMPLE_RATE_HZ: Final = 1e6
 _OPTIONS: Final = re.compile(r"(?P<path>.*?)(?P<options>(?:,(?:datatype|overwrite|realtime)=[^,]*)*)", re.DOTALL)
 _REALTIME_CHUNK_S: Final = 0.02
 _TRANSMITTER: Final = RadioCapabilities(gain_db=(Range(-MAX_GAIN_DB, MAX_GAIN_DB),), channels=1)

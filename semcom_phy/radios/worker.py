@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -14,6 +15,8 @@ from semcom_phy.errors import ConfigurationError, FormatError, LinkError
 from semcom_phy.flowgraph.process import FlowgraphProcess
 from semcom_phy.flowgraph.python import environment, find_gnuradio
 from semcom_phy.radios.base import (
+    DEFAULT_SAMPLE_RATE_HZ,
+    RadioConfig,
     RadioCounts,
     RadioError,
     RadioReport,
@@ -317,9 +320,17 @@ class WorkerTransmitter(_WorkerRadio):
 
 
 def request_for(
-    driver: str, direction: str, arguments: dict[str, str], own: tuple[str, ...], config: Any
+    driver: str, direction: str, arguments: dict[str, str], own: tuple[str, ...], config: RadioConfig
 ) -> WorkerRequest:
-    """Divide the arguments of a radio into the device's and this project's `own`."""
+    """Divide the arguments of a radio into the device's and this project's `own`.
+
+    Raises ConfigurationError for a device that is to be opened without a frequency: a transmitter must not send
+    wherever it happens to be tuned. Without a sample rate it gets `DEFAULT_SAMPLE_RATE_HZ`, not what it had last.
+    """
+    if direction != "probe":
+        if config.frequency_hz is None:
+            raise ConfigurationError(f"radio {driver} needs frequency_hz, the centre frequency")
+        config = replace(config, sample_rate_hz=config.sample_rate_hz or DEFAULT_SAMPLE_RATE_HZ)
     options = {key: value for key, value in arguments.items() if key in own}
     device = {key: value for key, value in arguments.items() if key not in own}
     for key, value in device.items():

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from semcom_app.benchmarks import gnuradio_link, round_trip
-from semcom_app.benchmarks.gnuradio_link import GnuRadioBenchmark, print_gnuradio
+from semcom_app.benchmarks.gnuradio_link import GnuRadioBenchmark, median_interval, print_gnuradio
 from semcom_app.benchmarks.zmq_link import ZmqBenchmark, print_zmq
 from semcom_app.cli import run
 from semcom_phy.errors import ConfigurationError, LinkError
@@ -41,7 +42,7 @@ def test_gnuradio(capsys: pytest.CaptureFixture[str], tmp_path: Path, gnuradio: 
     for row in result["rows"]:
         for kind in ("link", "flowgraph"):
             assert 0 < row[f"{kind}_mbit_s_min"] <= row[f"{kind}_mbit_s"] <= row[f"{kind}_mbit_s_max"]
-        assert row["ratio"] > 0
+        assert 0 < row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
         assert 0 < row["frame_s"] <= row["frame_s_max"]
     holds = [promise["holds"] for promise in result["promises"]]
     assert code == (0 if all(holds) else 1)
@@ -108,3 +109,16 @@ def test_a_far_end_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
         round_trip.far_end("end", "tcp", GnuRadio(Path("/usr/bin/python3"), "3")),
     ):
         pytest.fail("it started")
+
+
+@pytest.mark.parametrize(("count", "rank"), [(2, 0), (5, 0), (6, 0), (15, 3), (100, 39)])
+def test_interval_of_a_median(count: int, rank: int) -> None:
+    """Ranks from the tables for the sign test, 95 % two-sided; all there is for fewer than six values."""
+    values = np.random.default_rng(count).permutation(count).astype(float)
+    assert median_interval(list(values)) == (rank, count - 1 - rank)
+
+
+def test_the_interval_of_a_median_is_honest() -> None:
+    rng = np.random.default_rng(3)
+    intervals = [median_interval(list(rng.lognormal(size=15))) for _ in range(2000)]
+    assert np.mean([low <= 1.0 <= high for low, high in intervals]) > 0.95

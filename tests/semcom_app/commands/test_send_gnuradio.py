@@ -160,6 +160,7 @@ def test_parameters_as_options() -> None:
         ("--link gnuradio --attach tcp://127.0.0.1:52001 --set a=1", "the flowgraph itself sets --set"),
         ("--link gnuradio --flowgraph turbo_agwn", "unknown flowgraph 'turbo_agwn'. Did you mean 'turbo_awgn'?"),
         ("--link gnuradio --channel bsc --flip 0.1", "there is no flowgraph for channel 'bsc'"),
+        ("--link gnuradio --channel rayleigh --fec none", "--flowgraph native_rayleigh"),
     ],
 )
 def test_wrong_usage(options: str, expected: str, picture: Path, tmp_path: Path, refused: Refused) -> None:

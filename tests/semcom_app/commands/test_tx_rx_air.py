@@ -186,6 +186,8 @@ def test_pictures_of_the_importance_aware_codec(
         (["rx", "--timeout", "nan"], "--timeout must be"),
         (["rx", "--datatype", "ci8"], "are for --record"),
         (["rx", "--gain", "999"], "--gain must be"),
+        (["rx", "--radio", "soapy:driver=rtlsdr"], "radio soapy needs --frequency, the centre frequency"),
+        (["tx", "PICTURE", "--radio", "uhd"], "radio uhd needs --frequency, the centre frequency"),
         (["rx", "--sample-rate", "0"], "--sample-rate must be"),
         (["rx", "--frequency", "-1"], "--frequency must be"),
         (["rx", "--bandwidth", "0"], "--bandwidth must be"),

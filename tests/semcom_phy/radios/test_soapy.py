@@ -29,6 +29,7 @@ from semcom_phy.radios import (
     probe,
 )
 from semcom_phy.radios.base import Samples
+from semcom_phy.radios.worker import request_for
 from semcom_phy.radios.worker_protocol import PART, WINDOW
 from semcom_phy.zmq import LinkAddresses
 
@@ -268,11 +269,23 @@ def test_real_time(loopback: Any) -> None:
             assert np.array_equal(received[received != 0][: sent.size], sent)
 
 
+def test_the_sample_rate_is_the_same_for_all_radios(loopback: Any) -> None:
+    """A device has some rate from before, this one a million; two without an option must understand each other."""
+    config = dataclasses.replace(CONFIG, sample_rate_hz=None)
+    request = request_for("soapy", "receive", {"driver": "any"}, (), config)
+    assert request.config.sample_rate_hz == 1e6
+    with open_receiver(loopback.radio(), dataclasses.replace(config, sample_rate_hz=2e6)):
+        pass
+    with open_receiver(loopback.radio(), config) as receiver:
+        assert receiver.sample_rate_hz == 1e6
+
+
 @pytest.mark.parametrize(
     ("changes", "arguments", "message"),
     [
         ({"gain_db": 90.0}, "", "cannot be set to a gain of 90 dB; it takes 0 to 60 dB"),
         ({"sample_rate_hz": 1e8}, "", "cannot be set to a sample rate of 1e+08 samples/s; it takes 10000 to 2e+07"),
+        ({"frequency_hz": None}, "", "radio soapy needs frequency_hz, the centre frequency"),
         ({"frequency_hz": 7e9}, "", "cannot be set to a frequency of 7e+09 Hz; it takes 1e+06 to 6e+09 Hz"),
         ({"bandwidth_hz": 1e3}, "", "cannot be set to a bandwidth of 1000 Hz"),
         ({"antenna": "RX3"}, "", "has no antenna 'RX3'. Did you mean 'RX2'? It has: TX/RX, RX2"),
