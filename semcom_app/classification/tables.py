@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich import box
@@ -27,13 +27,24 @@ def print_verdicts(summary: Mapping[str, Any]) -> None:
         console.print(f"… and {len(summary['images']) - MAX_ROWS} more in result.json")
     if "objects" in found:
         console.print(_objects(found))
-        if found["objects_incomplete"]:
-            few = f"{found['objects_incomplete']} of {len(found['objects'])} objects have fewer"
-            note = f"{few} than {found['views']} views: the verdict is of those there are"
+        for note in _notes(found):
             Console(stderr=True, highlight=False).print(note, soft_wrap=True)
     for what, key in (("single view", "pictures"), ("majority vote", "majority"), ("sum rule", "sum")):
         if key in found:
             console.print(plain_text(f"{what}: {_share_text(found[key])}"))
+
+
+def _notes(found: Mapping[str, Any]) -> Iterator[str]:
+    """What is to be known of the objects before their verdicts are believed."""
+    count = len(found["objects"])
+    if found["objects_assumed"]:
+        yield (
+            f"{found['objects_assumed']} of {count} objects are pictures of one folder, taken as views of one object;"
+            " file names OBJECT__ANGLE, folders CLASS/OBJECT or --data say which are"
+        )
+    if found["objects_incomplete"]:
+        few = f"{found['objects_incomplete']} of {count} objects have fewer"
+        yield f"{few} than {found['views']} views: the verdict is of those there are"
 
 
 def _table(*titles: str) -> Table:

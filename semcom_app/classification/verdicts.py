@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semcom_app.classification.fusion import NO_VERDICT, fuse, single_views
+from semcom_app.classification.sources import Source
 from semcom_app.classification.statistics import wilson_interval
 from semcom_app.results import ImageResult
 from semcom_phy.errors import ConfigurationError, FormatError
@@ -34,43 +35,44 @@ class Classifier(Protocol):
 
 @dataclass
 class _View:
-    """One picture: its numbers at either end, (C,) each, NaN when it did not arrive, and the class of its folder."""
+    """One picture: where it is from, and its numbers at either end, (C,) each, NaN when it did not arrive."""
 
     row: dict[str, Any]
-    folder: Path
-    true: int
+    source: Source
     log_probabilities: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def true(self) -> int:
+        return self.source.label
 
 
 class Verdicts:
     """Collects verdicts as pictures arrive; a `Witness` of `semcom send`.
 
-    classifier: the server's. fit: pixels (H, W, 3) → the classifier's input. views: pictures of one object that are
-    judged together; 1 judges each alone. names: of the classes, in the order of the classifier's output.
+    classifier: the server's. fit: pixels (H, W, 3) → the classifier's input. sources: all pictures that will be
+    taken. views: pictures of one object that are judged together; 1 judges each alone. names: of the classes, in the
+    order of the classifier's output.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         fit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+        sources: Iterable[Source],
         views: int = 1,
         names: Sequence[str] | None = None,
     ) -> None:
         if views < 1:
             raise ConfigurationError(f"views must be 1 or more, not {views}")
         self._classifier, self._fit, self._views = classifier, fit, views
-        self._names = tuple(classifier.classes if names is None else names)
-        if len(self._names) != len(classifier.classes):
-            raise ConfigurationError(
-                f"{len(self._names)} class names for the {len(classifier.classes)} classes of {classifier.name}"
-            )
-        self._number = {name: number for number, name in enumerate(self._names)}
+        self._names = class_names(classifier, names)
+        self._sources = {source.path: source for source in sources}
         self._taken: list[_View] = []
 
     def take(self, result: ImageResult, path: Path) -> None:
         """Judge one picture at both ends and note the verdicts in its row."""
         row = result.row
-        view = _View(row, path.parent, self._number.get(path.resolve().parent.name, NO_VERDICT))
+        view = _View(row, self._sources[path])
         pictures = [result.sent] + ([result.received] if row["delivered"] else [])
         judged = self._classifier.log_probabilities(np.stack([self._fit(picture) for picture in pictures]))
         missing = np.full(len(self._names), np.nan)
@@ -117,18 +119,24 @@ class Verdicts:
                     entry[f"{rule}_{end}"] = self._name(verdict)
             entries.append(entry)
         true = [_common(view.true for view in views) for views in sets]
-        incomplete = sum(len(views) < self._views for views in sets)
         shares = {rule: self._shares(true, found[rule]) for rule in RULES}
-        return {"objects": entries, "objects_incomplete": incomplete, **shares}
+        return {
+            "objects": entries,
+            "objects_incomplete": sum(len(views) < self._views for views in sets),
+            "objects_assumed": sum(len(views) > 1 and views[0].source.assumed for views in sets),
+            **shares,
+        }
 
     def _view_sets(self) -> list[list[_View]]:
-        """Pictures in order, so many at a time as there are views; a set never reaches over two folders."""
-        sets: list[list[_View]] = []
+        """Pictures of each object in order, so many at a time as there are views."""
+        of_object: dict[Hashable, list[_View]] = {}
         for view in self._taken:
-            if not sets or len(sets[-1]) == self._views or sets[-1][0].folder != view.folder:
-                sets.append([])
-            sets[-1].append(view)
-        return sets
+            of_object.setdefault(view.source.object, []).append(view)
+        return [
+            views[start : start + self._views]
+            for views in of_object.values()
+            for start in range(0, len(views), self._views)
+        ]
 
     @staticmethod
     def _stacked(views: Sequence[_View], end: str) -> NDArray[np.float64]:
@@ -155,6 +163,17 @@ class Verdicts:
         from semcom_app.classification.tables import print_verdicts
 
         print_verdicts(summary)
+
+
+def class_names(classifier: Classifier, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of the classifier's classes: its own, or these. Raises ConfigurationError when they are too many or few."""
+    if names is None:
+        return tuple(classifier.classes)
+    if len(names) != len(classifier.classes):
+        raise ConfigurationError(
+            f"{len(names)} class names for the {len(classifier.classes)} classes of {classifier.name}"
+        )
+    return tuple(names)
 
 
 def _common(labels: Any) -> int:

@@ -65,7 +65,7 @@ def vae(
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, crops and noise.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> int:
-    """Train the embedded autoencoder; run again with the same --out to resume.
+    """Train the embedded autoencoder; run again with the same options and --out to resume.
 
     Leaves config.json and diffusion_pytorch_model.safetensors (fp16), which `--vae FOLDER` reads.
     """
@@ -124,7 +124,7 @@ def average(
 def vit(
     data: Annotated[str, typer.Option("--data", help="Archive or folder of a data set, or hf:OWNER/NAME.")],
     model: Annotated[
-        str, typer.Option(help="Embedded shape (device, server) or name of a timm vision transformer.")
+        str, typer.Option(help="Embedded shape (device, server, views) or name of a timm vision transformer.")
     ] = "server",
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoint, weights and training.json.")] = Path(
         "out/vit"
@@ -143,6 +143,9 @@ def vit(
     weight_decay: Annotated[float, typer.Option(min=0.0, help="Weight decay.")] = 0.0,
     schedule: Annotated[str, typer.Option(help="constant or one-cycle.")] = "constant",
     label_smoothing: Annotated[float, typer.Option(min=0.0, max=1.0, help="Label smoothing.")] = 0.0,
+    gradient_clip: Annotated[
+        float, typer.Option(min=0.0, help="Longest gradient of a step; longer ones are shortened. 0: as they are.")
+    ] = 0.0,
     padding: Annotated[int, typer.Option(min=0, help="Random shifts by up to so many pixels.")] = 0,
     mirror: Annotated[bool, typer.Option("--mirror", help="Mirror half of the pictures.")] = False,
     cutout: Annotated[int, typer.Option(min=0, help="Side of a blanked square, pixels.")] = 0,
@@ -159,7 +162,7 @@ def vit(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print what training.json holds.")] = False,
 ) -> int:
-    """Train a device encoder or a server classifier; run again with the same --out to resume.
+    """Train a device encoder or a server classifier; run again with the same options and --out to resume.
 
     Leaves config.json, model.safetensors (fp16) and training.json with the curve.
     """
@@ -185,6 +188,7 @@ def vit(
         weight_decay=weight_decay,
         schedule=schedule,
         label_smoothing=label_smoothing,
+        gradient_clip=gradient_clip,
         padding=padding,
         mirror=mirror,
         cutout=cutout,

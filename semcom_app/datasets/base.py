@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -112,12 +113,17 @@ class _Chosen:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set with its published (or seeded) division. classes: names in the order of the labels."""
+    """A data set with its published (or seeded) division.
+
+    classes: names in the order of the labels. numbered: the labels are numbers of a classifier's outputs, whatever it
+    calls them; otherwise classes are known by their names.
+    """
 
     name: str
     classes: tuple[str, ...]
     train: Split
     test: Split
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,9 +194,17 @@ def split_views(
         FilePictures(list(paths)),
         np.array(labels, np.int64),
         np.array(objects, np.int64),
-        [path.name for path in paths],
+        names_below(paths),
     )
     return whole.subset(training), whole.subset(test)
+
+
+def names_below(paths: Sequence[Path]) -> list[str]:
+    """Names of files from the folder on that they have in common, each there once: CUP/0.png beside DUCK/0.png."""
+    if not paths:
+        return []
+    common = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(common).as_posix() for path in paths]
 
 
 def every_picture_an_object(count: int) -> NDArray[np.int64]:

@@ -12,12 +12,18 @@ from semcom_phy.errors import FormatError
 _FILE = re.compile(r"(.+?)__(\d{1,5})\.[A-Za-z]+")
 
 
+def object_of(path: Path) -> str | None:
+    """Object of a file, None where the name is not OBJECT__ANGLE."""
+    found = _FILE.fullmatch(path.name)
+    return found[1] if found else None
+
+
 def _views(path: Path) -> list[tuple[Path, str]]:
     """Pictures of a folder with their objects."""
     if not path.is_dir():
         return []
-    found = ((e, _FILE.fullmatch(e.name)) for e in path.iterdir() if e.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted((e, match[1]) for e, match in found if match)
+    found = ((e, object_of(e)) for e in path.iterdir() if e.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted((e, name) for e, name in found if name is not None)
 
 
 def _matches(path: Path) -> bool:

@@ -72,17 +72,24 @@ def _split(path: Path, classes: dict[str, int]) -> Split:
     return Split(FilePictures(paths), np.array(labels, np.int64), np.array(objects, np.int64), names)
 
 
+def division(path: Path) -> tuple[Path, Path] | None:
+    """The folders to train and to test on; None for a folder without a division."""
+    train, test = path / "train", _test_folder(path)
+    return (train, test) if train.is_dir() and test is not None else None
+
+
 def _divided_matches(path: Path) -> bool:
-    return (path / "train").is_dir() and _test_folder(path) is not None and _has_classes(path / "train")
+    return division(path) is not None and _has_classes(path / "train")
 
 
 def _load_divided(path: Path, _: float | None) -> DataSet:
-    test = _test_folder(path)
-    if test is None or not (path / "train").is_dir():
+    parts = division(path)
+    if parts is None:
         raise ConfigurationError(f"{path} has no folders train and test")
-    names = tuple(folder.name for folder in _folders(path / "train"))
+    train, test = parts
+    names = tuple(folder.name for folder in _folders(train))
     classes = {name: i for i, name in enumerate(names)}
-    return DataSet(path.name, names, _split(path / "train", classes), _split(test, classes))
+    return DataSet(path.name, names, _split(train, classes), _split(test, classes))
 
 
 def _views_match(path: Path) -> bool:

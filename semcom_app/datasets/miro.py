@@ -16,8 +16,8 @@ PAPER_SHARE = 32 / 160
 _FILE = re.compile(r"(.+)_(\d{1,3})_(\d{3})\.png")
 
 
-def _object(path: Path) -> str | None:
-    """Class and number of the object of a file, None where the name is not MIRO's."""
+def object_of(path: Path) -> str | None:
+    """CLASS_OBJECT of a file, None where the name is not MIRO's."""
     found = _FILE.fullmatch(path.name)
     return f"{found[1]}_{found[2]}" if found and found[1] == path.parent.name else None
 
@@ -28,7 +28,7 @@ def _classes(path: Path) -> list[Path]:
 
 def _matches(path: Path) -> bool:
     folders = _classes(path)
-    return bool(folders) and all(any(_object(file) for file in folder.glob("*.png")) for folder in folders)
+    return bool(folders) and all(any(object_of(file) for file in folder.glob("*.png")) for folder in folders)
 
 
 def _load(path: Path, share: float | None) -> DataSet:
@@ -38,7 +38,7 @@ def _load(path: Path, share: float | None) -> DataSet:
     names: list[str] = []
     for number, folder in enumerate(folders):
         for file in sorted(folder.glob("*.png")):
-            name = _object(file)
+            name = object_of(file)
             if name is None:
                 raise FormatError(f"{file} is not named CLASS_OBJECT_VIEW.png as the pictures of MIRO are")
             files.append(file)

@@ -42,7 +42,7 @@ def _load(path: Path, _: float | None) -> DataSet:
         every_picture_an_object(len(entries)),
         [p.name for p, _, _ in entries],
     )
-    return DataSet(path.name, classes, test.subset([]), test)
+    return DataSet(path.name, classes, test.subset([]), test, numbered=True)
 
 
 enter(DataSetFormat("numbered", "pictures NNNN… in one folder, class = number", _matches, _load))

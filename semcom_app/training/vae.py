@@ -25,7 +25,14 @@ from semcom_app.metrics.ssim import ssim
 from semcom_app.models.autoencoders import load_autoencoder
 from semcom_app.models.compact import CompactAutoencoder
 from semcom_app.quantization import UniformQuantizer
-from semcom_app.training.checkpoints import save_checkpoint, weights_digest
+from semcom_app.training.checkpoints import (
+    Settings,
+    data_digest,
+    load_checkpoint,
+    no_checkpoint,
+    save_checkpoint,
+    weights_digest,
+)
 from semcom_app.training.images import (
     centre_crop,
     is_held_out,
@@ -119,23 +126,24 @@ def save_trained(model: CompactAutoencoder, out: Path) -> None:
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _load_checkpoint(
+def _resume(
     path: Path,
+    settings: Settings,
     model: CompactAutoencoder,
     average: CompactAutoencoder,
     optimizer: torch.optim.Optimizer,
     device: torch.device,
-) -> int:
+) -> tuple[int, float]:
+    """Bring all three to where an earlier run stopped; steps and seconds until then."""
+    state = load_checkpoint(path, settings, device)
     try:
-        state = torch.load(path, weights_only=True, map_location=device)
+        step, seconds = int(state["step"]), float(state["seconds"])
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        return int(state["step"])
-    except Exception as error:  # a damaged archive raises anything from KeyError to UnpicklingError
-        raise ConfigurationError(
-            f"{path} is no checkpoint of this network ({type(error).__name__}): delete it or change --out"
-        ) from None
+    except Exception as error:  # parts that are missing, or of other shapes
+        raise ConfigurationError(no_checkpoint(path, error)) from None
+    return step, seconds
 
 
 def train(
@@ -151,6 +159,7 @@ def train(
 ) -> dict[str, object]:
     """Train, resuming from `out`/checkpoint.pt if there is one; leave the averaged weights in `out`.
 
+    Only a run with the same settings and pictures is resumed, on whatever device; other ones raise ConfigurationError.
     `initial`: folder of saved weights (and their architecture) to start from instead of random ones.
     `report(step, line)` is called after every step; `line` is empty except after a validation. Returns
     the figures that also go to `out`/training.json.
@@ -165,6 +174,7 @@ def train(
     validation = [centre_crop(p, 256) for p in held_out]
     torch.manual_seed(config.seed)
     model = CompactAutoencoder(**(architecture or {})) if initial is None else load_trained(initial)
+    start = None if initial is None else data_digest([tensor.numpy() for tensor in model.state_dict().values()])
     module: torch.nn.Module = model  # the signature that diffusers gives `to` is not one that can be called
     module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = CompactAutoencoder.from_config(model.config).to(device)
@@ -176,13 +186,20 @@ def train(
         betas=(0.9, 0.99),
         fused=True,
     )
-    first = 0
+    settings: Settings = {
+        **asdict(config),
+        "holdout_every": holdout_every,
+        "architecture": json.dumps({k: v for k, v in model.config.items() if not k.startswith("_")}, sort_keys=True),
+        "init": start,
+        "data": data_digest([*(image.numpy() for image in images), *validation]),
+    }
+    first, seconds = 0, 0.0
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / CHECKPOINT
     if checkpoint.exists():
-        first = _load_checkpoint(checkpoint, model, average, optimizer, device)
+        first, seconds = _resume(checkpoint, settings, model, average, optimizer, device)
         report(first, f"resumed at step {first}")
-    started = time.monotonic()
+    started = time.monotonic() - seconds
     for step in range(first, config.steps):
         rng = np.random.default_rng((config.seed, step))
         late = step >= config.final_crop_from * config.steps
@@ -207,11 +224,13 @@ def train(
         if (step + 1) % validate_every == 0 or step + 1 == config.steps:
             save_checkpoint(
                 checkpoint,
+                settings,
                 {
                     "model": model.state_dict(),
                     "average": average.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "step": step + 1,
+                    "seconds": time.monotonic() - started,
                 },
             )
             line = f"step {step + 1} loss {loss.item():.4f} {time.monotonic() - started:.0f} s"

@@ -35,7 +35,15 @@ from semcom_app.models.classifiers import (
 )
 from semcom_app.models.vit import SHAPES
 from semcom_app.training.augment import cut_out, pad_pictures, quantize_patches, random_crops
-from semcom_app.training.checkpoints import save_checkpoint, weights_digest
+from semcom_app.training.checkpoints import (
+    Settings,
+    data_digest,
+    file_digest,
+    load_checkpoint,
+    no_checkpoint,
+    save_checkpoint,
+    weights_digest,
+)
 from semcom_phy.errors import ConfigurationError
 
 CHECKPOINT = "checkpoint.pt"
@@ -48,6 +56,7 @@ PRECISIONS = ("float32", "bfloat16")
 class VitTrainingConfig:
     """Everything that determines a training run, apart from its model and its pictures.
 
+    gradient_clip: longest gradient of a step, longer ones are shortened to it; 0: as they are.
     schedule "one-cycle": linear warm-up over the share `warmup` of the steps, then linear down to zero. padding: pixels
     by which crops may be shifted; mirror: half of the pictures mirrored; cutout: side of a blanked square; quantized:
     share of the pictures shown as a receiver of importance-aware quantization sees them (not the paper's: it trains
@@ -63,7 +72,7 @@ class VitTrainingConfig:
     schedule: str = "constant"
     warmup: float = 0.1
     label_smoothing: float = 0.0
-    gradient_clip: float = 1.0
+    gradient_clip: float = 0.0
     padding: int = 0
     mirror: bool = False
     cutout: int = 0
@@ -92,13 +101,18 @@ class VitTrainingConfig:
 
 @dataclass(frozen=True)
 class Pupil:
-    """What is trained: the module and what `save_classifier` must know of it."""
+    """What is trained: the module and what `save_classifier` must know of it.
+
+    drop_path: stochastic depth. init: SHA-256 of the weights that it starts from, None for random ones.
+    """
 
     model: Any
     architecture: str
     model_args: dict[str, Any]
     transform: InputTransform
     classes: tuple[str, ...]
+    drop_path: float = 0.0
+    init: str | None = None
 
 
 def make_pupil(
@@ -118,6 +132,7 @@ def make_pupil(
     Raises ConfigurationError for unknown names and sides that do not fit, WeightsError for damaged weights.
     """
     torch.manual_seed(seed)
+    digest: str | None = None
     if init is not None:
         source, weights = locate(init)
         if side not in (None, source.transform.side):
@@ -125,10 +140,19 @@ def make_pupil(
         description = replace(source, classes=tuple(classes))
         module = build_model(description, drop_path=drop_path)
         load_weights(module, read_tensors(weights), weights, new_head=source.classes != description.classes)
+        digest = file_digest(weights)
     else:
         description = _fresh(model, classes, side)
         module = build_model(description, drop_path=drop_path)
-    return Pupil(module, description.architecture, description.model_args, description.transform, description.classes)
+    return Pupil(
+        module,
+        description.architecture,
+        description.model_args,
+        description.transform,
+        description.classes,
+        drop_path,
+        digest,
+    )
 
 
 def _fresh(model: str, classes: Sequence[str], side: int | None) -> Description:
@@ -217,16 +241,43 @@ def _scores(model: Any, x: Tensor, config: VitTrainingConfig) -> Tensor:
     return scores.float()
 
 
-def _load_checkpoint(path: Path, model: Any, optimizer: torch.optim.Optimizer, device: torch.device) -> dict[str, Any]:
+def _settings(
+    pupil: Pupil, config: VitTrainingConfig, teacher: ImageClassifier | None, arrays: Sequence[NDArray[Any]]
+) -> Settings:
+    """All that a run must have in common with the one that it goes on from."""
+    return {
+        **asdict(config),
+        "architecture": pupil.architecture,
+        "model_args": json.dumps(pupil.model_args, sort_keys=True),
+        "drop_path": pupil.drop_path,
+        "init": pupil.init,
+        "teacher": None if teacher is None else f"{teacher.fingerprint:08x}",
+        "data": data_digest(arrays, pupil.classes),
+    }
+
+
+def _resume(
+    path: Path, settings: Settings, steps: int, model: Any, optimizer: torch.optim.Optimizer, device: torch.device
+) -> dict[str, Any]:
+    """Bring model and optimizer to where an earlier run stopped; steps, curve, seconds and running loss until then.
+
+    A constant rate does not depend on the number of epochs, which may then be another one.
+    """
+    may_differ = {"epochs"} if settings["schedule"] == "constant" else set()
+    state = load_checkpoint(path, settings, device, may_differ)
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        step, seconds, loss = int(state["step"]), float(state["seconds"]), float(state["loss"])
+        curve = [dict(entry) for entry in state["curve"]]
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        return {"step": int(state["step"]), "curve": list(state["curve"]), "seconds": float(state["seconds"])}
-    except Exception as error:  # a damaged archive raises anything from KeyError to UnpicklingError
+    except Exception as error:  # parts that are missing, or of other shapes
+        raise ConfigurationError(no_checkpoint(path, error)) from None
+    if not 0 <= step <= steps:
         raise ConfigurationError(
-            f"{path} is no checkpoint of this model ({type(error).__name__}): delete it or change --out"
-        ) from None
+            f"{path.parent} holds a training of {len(curve)} epochs or more already, not {settings['epochs']}:"
+            " give more --epochs, take another --out, or remove the folder"
+        )
+    return {"step": step, "curve": curve, "seconds": seconds, "loss": loss}
 
 
 def _batch(
@@ -260,9 +311,13 @@ def train(
 ) -> dict[str, Any]:
     """Train, resuming from `out`/checkpoint.pt if there is one; leave weights, config.json and training.json in `out`.
 
+    Only a run with the same settings and pictures is resumed; its device, the steps between checkpoints and, at a
+    constant rate, the number of epochs may be others.
+
     Pictures uint8 (N, side, side, 3), labels int64 (N,). After every epoch the test pictures are classified; nothing is
     chosen by the result. `report(step, steps, line)` is called after every step; `line` is empty except after an epoch.
-    Returns what also goes to training.json. Raises ConfigurationError when there is nothing to train on.
+    Returns what also goes to training.json. Raises ConfigurationError when there is nothing to train on, and when `out`
+    holds a run with other settings.
     """
     if not len(train_labels):
         raise ConfigurationError("no picture to train on")
@@ -275,15 +330,16 @@ def train(
     batch = min(config.batch, len(train_labels))
     per_epoch = len(train_labels) // batch
     steps = config.epochs * per_epoch
-    progress: dict[str, Any] = {"step": 0, "curve": [], "seconds": 0.0}
+    progress: dict[str, Any] = {"step": 0, "curve": [], "seconds": 0.0, "loss": 0.0}
+    settings = _settings(pupil, config, teacher, (train_pictures, train_labels, test_pictures, test_labels))
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / CHECKPOINT
     if checkpoint.exists():
-        progress = _load_checkpoint(checkpoint, model, optimizer, device)
+        progress = _resume(checkpoint, settings, steps, model, optimizer, device)
         report(progress["step"], steps, f"resumed at step {progress['step']}")
     padded = pad_pictures(train_pictures, config.padding)
     started = time.monotonic() - progress["seconds"]
-    running = 0.0
+    running = progress["loss"]
     for step in range(progress["step"], steps):
         epoch, within = divmod(step, per_epoch)
         order = np.random.default_rng((config.seed, 0, epoch)).permutation(len(train_labels))
@@ -312,8 +368,9 @@ def train(
                 line += f" test accuracy {figures['accuracy']:.4f}"
             line += f" {time.monotonic() - started:.0f} s"
         if (step + 1) % checkpoint_every == 0 or line:
-            progress.update(step=step + 1, seconds=time.monotonic() - started)
-            save_checkpoint(checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **progress})
+            progress.update(step=step + 1, seconds=time.monotonic() - started, loss=running)
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **progress}
+            save_checkpoint(checkpoint, settings, state)
         report(step + 1, steps, line)
     return _finish(pupil, test_pictures, test_labels, len(train_labels), out, config, progress)
 

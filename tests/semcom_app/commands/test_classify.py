@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +97,83 @@ def test_several_views(tmp_path: Path, model: Path, tree: Path, capsys: pytest.C
         assert entry["majority_received"] == entry["sum_received"] == entry["class_true"]
         assert len(entry["pictures"]) == 4
         assert entry["views_lost"] == 0
-    assert found["objects_incomplete"] == 0
+    assert (found["objects_incomplete"], found["objects_assumed"]) == (0, 3)
     assert found["majority"]["accuracy_received"] == found["sum"]["accuracy_sent"] == 1.0
-    assert "majority vote: same verdict" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "majority vote: same verdict" in printed.out
+    assert "3 of 3 objects are pictures of one folder, taken as views of one object" in printed.err
+
+
+def shades(root: Path, names: Iterable[str]) -> Path:
+    """Pictures in the colour that their name begins with, or the folder that they lie in."""
+    rng = np.random.default_rng(2)
+    for name in names:
+        colour = COLOURS[next(key for key in COLOURS if f"/{key}" in f"/{name}")]
+        pixels = (np.array(colour) + rng.normal(0, 20, (16, 16, 3))).clip(0, 255).astype(np.uint8)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / name)
+    return root
+
+
+@pytest.mark.parametrize("given", [pytest.param("folder", marks=pytest.mark.slow), "data"])
+def test_several_objects_of_a_class(
+    given: str, tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The layout of MVP-N: objects are told apart, and classes known."""
+    names = [f"{c}/{o}/{v}.png" for c in ("red", "blue") for o in ("000", "001") for v in range(3)]
+    root = shades(tmp_path / "set", names)
+    arguments = [root] if given == "folder" else ["--data", root]
+    found = classified(tmp_path / "out", *arguments, "--model", model, "--views", 2)["classification"]
+    assert found["pictures"]["labelled"] == found["pictures"]["count"]
+    assert found["pictures"]["accuracy_sent"] == 1.0
+    assert found["objects_assumed"] == 0
+    per_object = [2, 1] if given == "folder" else [2]  # the first view of each is for training
+    assert [len(entry["pictures"]) for entry in found["objects"]] == per_object * 4
+    assert found["majority"]["accuracy_received"] == 1.0
+    assert "one folder" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["folder", pytest.param("data", marks=pytest.mark.slow)])
+def test_flat_views(given: str, tmp_path: Path, model: Path) -> None:
+    """The layout of COIL: OBJECT__ANGLE tells object and class, and no set holds two objects."""
+    root = shades(tmp_path / "set", [f"{c}__{5 * v}.png" for c in ("red", "blue") for v in range(3)])
+    arguments = [root] if given == "folder" else ["--data", root, "--train-share", 0.3]
+    found = classified(tmp_path / "out", *arguments, "--model", model, "--views", 2)["classification"]
+    assert len(found["objects"]) == (4 if given == "folder" else 2)
+    for entry in found["objects"]:
+        assert {name.partition("__")[0] for name in entry["pictures"]} == {entry["class_true"]}
+    assert found["pictures"]["accuracy_sent"] == found["sum"]["accuracy_sent"] == 1.0
+
+
+def test_numbered_pictures(tmp_path: Path, model: Path) -> None:
+    """NNNN_name.jpg: the number is that of the model's class, whatever the name says."""
+    root = tmp_path / "set"
+    shades(root, ["red.png", "green.png", "blue.png"])
+    for number, name in enumerate(COLOURS):
+        (root / f"{name}.png").rename(root / f"{number:04}_colour_{name}.png")
+    result = classified(tmp_path / "out", "--data", root, "--model", model)
+    assert [row["class_true"] for row in result["images"]] == list(COLOURS)
+    assert [row["image"] for row in result["images"]] == [f"{n:04}_colour_{c}.png" for n, c in enumerate(COLOURS)]
+    assert result["classification"]["pictures"]["accuracy_received"] == 1.0
+
+
+def test_archives(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Test pictures of an archive, drawn with the seed, scaled where asked; nothing is unpacked."""
+    root = shades(tmp_path / "set", [f"{s}/{c}/{i}.png" for s in ("train", "test") for c in COLOURS for i in range(2)])
+    archive = tmp_path / "set.tar.xz"
+    with tarfile.open(archive, "w:xz") as target:
+        target.add(root, ".")
+    shutil.rmtree(root)
+    out = tmp_path / "out"
+    result = classified(out, "--data", archive, "--model", model, "--pictures", 4, "--size", 24, "--seed", 3)
+    rows = result["images"]
+    assert [(row["width"], row["source_width"]) for row in rows] == [(24, 16)] * 4
+    assert all(row["image"].startswith(f"test/{row['class_true']}/") for row in rows)
+    assert len({row["image"] for row in rows}) == len({row["received_file"] for row in rows}) == 4
+    assert all((out / row["received_file"]).is_file() for row in rows)
+    assert result["classification"]["pictures"]["accuracy_sent"] == 1.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "set.tar.xz"]
+    capsys.readouterr()
 
 
 @pytest.mark.slow
@@ -112,7 +188,7 @@ def test_fewer_pictures_than_views(tmp_path: Path, model: Path, tree: Path, caps
     found = classified(tmp_path, tree / "red" / "0.png", "--model", model, "--views", 4)["classification"]
     assert (len(found["objects"]), found["objects_incomplete"]) == (1, 1)
     printed = capsys.readouterr()
-    assert printed.err.count("\n") == 1
+    assert printed.err.count("\n") == 1  # nothing is assumed of one picture
     assert "1 of 1 objects have fewer than 4 views: the verdict is of those there are" in printed.err
     assert "1 of 4" in printed.out
 
@@ -178,6 +254,14 @@ def test_wrong_class_names(case: str, tmp_path: Path, model: Path, tree: Path, r
 def test_wrong_usage(tmp_path: Path, model: Path, tree: Path, refused: Refused) -> None:
     refused(["classify", tree, "--model", "no-such-model", *OPTIONS], 2, "no-such-model")
     refused(["classify", tree, "--model", model, "--views", "0", *OPTIONS], 2, "--views must be from 1 to 1000")
+    refused(["classify", "--model", model, *OPTIONS], 2, "give pictures or folders, or a data set with --data")
+    refused(["classify", tree, "--data", tree, "--model", model, *OPTIONS], 2, "one of the two")
+    refused(["classify", tree, "--pictures", "3", "--model", model, *OPTIONS], 2, "go with --data")
+    refused(["classify", "--data", tree, "--pictures", "3", "--views", "4", *OPTIONS], 2, "at least the 4 of --views")
+    refused(["classify", "--data", tree, "--out", tree / "out", *OPTIONS], 2, "lies in the data set")
+    refused(["classify", "--data", tree, *OPTIONS], 2, "class 'blue' of", "none of the model's 10")
+    refused(["classify", "--data", tree, "--size", "4", "--model", model, *OPTIONS], 2, "--size must be from 8 to 8192")
+    refused(["classify", "--data", tmp_path / "none", "--model", model, *OPTIONS], 2, "no data set")
     refused(["classify", tmp_path / "none", "--model", model, *OPTIONS], 1, "no file")
     empty = tmp_path / "empty"
     (empty / "inside").mkdir(parents=True)

@@ -168,7 +168,7 @@ def test_the_guide_without_hardware(loopback: Any, photos: Path, tmp_path: Path)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{semcom.parent}:{os.environ['PATH']}"}
     environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
-        ["bash", "-eu", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150
+        ["bash", "-eu", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr
     assert "driver=semcomloop" in done.stdout

@@ -126,6 +126,28 @@ def test_what_training_leaves_behind_loads(folder: Path, tmp_path: Path) -> None
     assert load_autoencoder(str(tmp_path), "cpu").channels == 4
 
 
+def test_a_run_with_other_settings_is_not_resumed(folder: Path, tmp_path: Path) -> None:
+    """Not even a finished one: it would be written down with settings that it did not have."""
+    train([folder], tmp_path / "out", CONFIG, architecture=SMALL)
+    first = (tmp_path / "out" / "training.json").read_text()
+    for config, options, message in (
+        (replace(CONFIG, seed=2, learning_rate=0.5), {}, r"learning-rate 0\.0015, not 0\.5, seed 1, not 2: "),
+        (replace(CONFIG, steps=3), {}, "steps 6, not 3: "),
+        (CONFIG, {"holdout_every": 5}, "another data set, holdout-every 10, not 5: "),
+        (CONFIG, {"initial": tmp_path / "out"}, "other weights to start from"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"{message}.*another --out, or remove") as raised:
+            train([folder], tmp_path / "out", config, architecture=SMALL, **options)
+        assert "\n" not in str(raised.value)
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in folder.iterdir():
+        Image.open(path).rotate(180).save(other / path.name)
+    with pytest.raises(ConfigurationError, match="another data set: "):
+        train([other], tmp_path / "out", CONFIG, architecture=SMALL)
+    assert (tmp_path / "out" / "training.json").read_text() == first
+
+
 def test_a_damaged_checkpoint_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"junk")
     with pytest.raises(ConfigurationError, match=r"checkpoint\.pt"):

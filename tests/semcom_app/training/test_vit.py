@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import itertools
 import json
+import re
+import shlex
 import tarfile
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
+import semcom_app
 from semcom_app.cli import run
+from semcom_app.commands.train import vit as vit_command
 from semcom_app.models import vit as shapes
 from semcom_app.models.classifiers import load_classifier, own_vit_args, save_classifier
 from semcom_app.models.vit import VitConfig, build_vit
@@ -70,6 +76,29 @@ def test_the_papers_settings_are_the_defaults() -> None:
     assert config.optimizer == "adam"
     assert (config.weight_decay, config.label_smoothing, config.quantized, config.cutout) == (0.0, 0.0, 0.0, 0)
     assert (config.schedule, config.mirror, config.padding) == ("constant", False, 0)
+    assert config.gradient_clip == 0.0
+    defaults = {name: parameter.default for name, parameter in inspect.signature(vit_command).parameters.items()}
+    shared = {name: value for name, value in asdict(config).items() if name in defaults}
+    assert len(shared) >= 15
+    assert {name: defaults[name] for name in shared} == shared
+
+
+@pytest.mark.parametrize("name", ["vit-device", "vit-server", "vit-views"])
+def test_the_commands_of_the_cards_are_those_that_were_run(name: str) -> None:
+    """Options in the card and defaults together are the configuration in training.json."""
+    folder = Path(semcom_app.__file__).parent / "models" / "weights" / name
+    found = re.search(r"^```\n(semcom train vit .*?)^```$", (folder / "README.md").read_text(), re.M | re.S)
+    assert found
+    words = shlex.split(found[1])[3:]
+    values = [*words[1:], "--"]
+    given = {
+        word[2:].replace("-", "_"): "True" if value.startswith("--") else value
+        for word, value in zip(words, values, strict=True)
+        if word.startswith("--")
+    }
+    config = asdict(VitTrainingConfig())
+    stated = {key: type(config[key])(value) for key, value in given.items() if key in config}
+    assert config | stated == json.loads((folder / "training.json").read_text())["config"]
 
 
 def test_schedules() -> None:
@@ -99,7 +128,7 @@ def test_loss_with_a_teacher_by_hand() -> None:
 
 
 def test_training_is_deterministic_and_resumes(tmp_path: Path) -> None:
-    """Stopped within an epoch and resumed, the weights and the curve are those of an uninterrupted run."""
+    """Stopped within an epoch and resumed, weights and curve are those of an uninterrupted run, to the last digit."""
     whole = trained(tmp_path / "whole")
     again = trained(tmp_path / "again")
     assert weights(tmp_path / "whole") == weights(tmp_path / "again")
@@ -107,22 +136,127 @@ def test_training_is_deterministic_and_resumes(tmp_path: Path) -> None:
     other = trained(tmp_path / "other", replace(CONFIG, seed=2))
     assert other["curve"] != whole["curve"]
 
-    class StoppedError(Exception):
-        pass
-
-    def stop(step: int, steps: int, line: str) -> None:
-        assert steps == 10
-        if step == 7:
-            raise StoppedError
-
-    with pytest.raises(StoppedError):
-        trained(tmp_path / "cut", report=stop, checkpoint_every=3)
+    interrupted(tmp_path / "cut")
     assert not (tmp_path / "cut" / "model.safetensors").exists()
     lines: list[str] = []
     cut = trained(tmp_path / "cut", report=lambda step, steps, line: lines.append(line), checkpoint_every=3)
     assert lines[0] == "resumed at step 6"
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
-    assert [e["accuracy"] for e in cut["curve"]] == [e["accuracy"] for e in whole["curve"]]
+    assert cut["curve"] == whole["curve"]
+
+
+def test_gradients_are_shortened_where_asked(tmp_path: Path) -> None:
+    """Adam's first step has the learning rate's size, unless the gradient is far below its ε."""
+    config = VitTrainingConfig(epochs=1, batch=40, learning_rate=1e-2)
+    before = {n: p.detach().clone() for n, p in make_pupil("small", CLASSES).model.named_parameters()}
+
+    def moved(out: Path, clip: float) -> float:
+        trained(out, replace(config, gradient_clip=clip))
+        after = load_classifier(str(out), "cpu").model.state_dict()
+        return max(float((after[name] - value).abs().max()) for name, value in before.items())
+
+    assert moved(tmp_path / "plain", 0.0) > 9e-3
+    assert moved(tmp_path / "clipped", 1e-12) < 1e-3
+
+
+class StoppedError(Exception):
+    """Somebody pressed Ctrl-C."""
+
+
+def stopped_at(step: int) -> Callable[[int, int, str], None]:
+    def stop(now: int, steps: int, line: str) -> None:
+        if now == step:
+            raise StoppedError
+
+    return stop
+
+
+def interrupted(out: Path, config: VitTrainingConfig = CONFIG, step: int = 7, **options: Any) -> None:
+    with pytest.raises(StoppedError):
+        trained(out, config, report=stopped_at(step), checkpoint_every=3, **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 2, "learning_rate": 0.5}, r"learning-rate 0\.0001, not 0\.5, seed 1, not 2: "),
+        ({"batch": 4}, "batch 8, not 4: "),
+        ({"optimizer": "adamw"}, "optimizer adam, not adamw: "),
+        ({"precision": "bfloat16"}, "precision float32, not bfloat16: "),
+        ({"gradient_clip": 1.0}, r"gradient-clip 0\.0, not 1\.0: "),
+    ],
+)
+def test_a_run_with_other_settings_is_not_resumed(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(
+        ConfigurationError, match=f"holds a training with {message}.*another --out, or remove"
+    ) as raised:
+        trained(tmp_path, replace(CONFIG, **changes))
+    assert "\n" not in str(raised.value)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not (tmp_path / "training.json").exists()
+
+
+def test_a_run_on_other_pictures_or_from_another_start_is_not_resumed(tmp_path: Path) -> None:
+    trained(tmp_path / "first")
+    first = str(tmp_path / "first")
+    interrupted(tmp_path / "cut")
+    x, y = pictures(40, seed=3)
+    tx, ty = pictures(20, seed=2)
+    with pytest.raises(ConfigurationError, match="another data set"):
+        train(make_pupil("small", CLASSES), x, y, tx, ty, tmp_path / "cut", CONFIG)
+    with pytest.raises(ConfigurationError, match="another data set"):
+        trained(tmp_path / "cut", pupil=make_pupil("small", ("red", "green", "white")))
+    with pytest.raises(ConfigurationError, match="other weights to start from"):
+        trained(tmp_path / "cut", pupil=make_pupil("ignored", CLASSES, init=first))
+    with pytest.raises(ConfigurationError, match="another teacher"):
+        trained(tmp_path / "cut", teacher=load_classifier(first, "cpu"))
+    with pytest.raises(ConfigurationError, match=r"drop-path 0\.0, not 0\.1"):
+        trained(tmp_path / "cut", pupil=make_pupil("small", CLASSES, drop_path=0.1))
+    with pytest.raises(ConfigurationError, match="model-args"):
+        trained(tmp_path / "cut", pupil=make_pupil("device", CLASSES))
+
+
+def test_the_epochs_may_change_at_a_constant_rate(tmp_path: Path) -> None:
+    """More of them give what they would have given at once; fewer than there were are refused, and so is a cycle."""
+    trained(tmp_path / "whole", replace(CONFIG, epochs=3))
+    trained(tmp_path / "more", CONFIG)
+    done = trained(tmp_path / "more", replace(CONFIG, epochs=3))
+    assert weights(tmp_path / "more") == weights(tmp_path / "whole")
+    assert (done["config"]["epochs"], len(done["curve"])) == (3, 3)
+    with pytest.raises(ConfigurationError, match=r"3 epochs or more already, not 1: give more --epochs"):
+        trained(tmp_path / "more", replace(CONFIG, epochs=1))
+    assert json.loads((tmp_path / "more" / "training.json").read_text()) == done
+    cycle = replace(CONFIG, schedule="one-cycle")
+    trained(tmp_path / "cycle", cycle)
+    with pytest.raises(ConfigurationError, match="epochs 2, not 3"):
+        trained(tmp_path / "cycle", replace(cycle, epochs=3))
+
+
+def test_a_finished_run_that_is_repeated_says_the_same(tmp_path: Path) -> None:
+    first = trained(tmp_path)
+    assert trained(tmp_path, checkpoint_every=1) == first
+
+
+@pytest.mark.parametrize("settings", [None, "[]", "{", '{"seed": [1]}', "1" * (1 << 17), 7])
+def test_checkpoints_without_settings_are_refused(settings: object, tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state.pop("settings") if settings is None else state.update(settings=settings)
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ConfigurationError, match=r"checkpoint\.pt (is no checkpoint|does not say)"):
+        trained(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["step", "curve", "loss", "model", "optimizer"])
+def test_checkpoints_that_lack_parts_are_refused(missing: str, tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state[missing]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ConfigurationError, match=r"checkpoint\.pt is no checkpoint"):
+        trained(tmp_path)
 
 
 def test_what_training_leaves_behind_loads(tmp_path: Path) -> None:
@@ -243,6 +377,12 @@ def test_impossible_settings_are_refused(fields: dict[str, Any], message: str) -
         VitTrainingConfig(**fields)
 
 
+def test_help_names_every_embedded_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(shapes.SHAPES, "small")
+    (option,) = inspect.signature(vit_command, eval_str=True).parameters["model"].annotation.__metadata__
+    assert f"({', '.join(shapes.SHAPES)})" in option.help
+
+
 def test_what_cannot_be_trained_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"junk")
     with pytest.raises(ConfigurationError, match=r"checkpoint\.pt"):
@@ -278,11 +418,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "epoch 2/2 loss" in captured.err
     config = json.loads((out / "training.json").read_text())["config"]
     assert (config["padding"], config["mirror"], config["optimizer"]) == (1, True, "adam")
+    assert run([*common, "--model", "small", "--out", str(out), "--mirror", "--padding", "1", "--seed", "9"]) == 2
+    refusal = capsys.readouterr().err
+    assert refusal.startswith(f"semcom: {out} holds a training with seed 1, not 9: ")
+    assert refusal.count("\n") == 1
     assert sorted(load_classifier(str(out), "cpu").classes) == sorted(CLASSES)
     second = tmp_path / "second"
-    options = ["--init", str(out), "--teacher", str(out), "--precision", "bfloat16", "--quantized", "0.5"]
+    options = [
+        "--gradient-clip",
+        "0.5",
+        "--init",
+        str(out),
+        "--teacher",
+        str(out),
+        "--precision",
+        "bfloat16",
+        "--quantized",
+        "0.5",
+    ]
     assert run([*common, "--out", str(second), *options, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["training_pictures"] == 24
+    result = json.loads(capsys.readouterr().out)
+    assert (result["training_pictures"], result["config"]["gradient_clip"]) == (24, 0.5)
     assert run([*common, "--model", "smal", "--out", str(tmp_path / "x")]) == 2
     assert capsys.readouterr().err.startswith("semcom: timm has no model 'smal'")
     assert run(["train", "vit", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "x")]) == 2
