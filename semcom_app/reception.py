@@ -1,4 +1,4 @@
-"""Frames off the air into pictures, by the codec that the container's header names."""
+"""Received frames into pictures, by the codec that the container's header names."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from semcom_app.container import Header
 from semcom_app.images import placeholder
 from semcom_phy.errors import FormatError
 from semcom_phy.links.air_frames import AirFrame
+from semcom_phy.links.base import ReceivedFrame
+from semcom_phy.links.frame_pdus import ReceivedPdu
 
 _NO_PICTURE = 96  # side of the placeholder where the picture's size is not known, or nothing but a claim
 _LARGEST_PLACEHOLDER = 1 << 22  # pixels
@@ -55,10 +57,38 @@ class PictureDecoder:
         return self._codecs[number]
 
     def decode(self, frame: AirFrame) -> ReceivedPicture:
-        """Rebuild the picture of a frame; never raises for what a frame may hold."""
+        """Rebuild the picture of a frame off the air; never raises for what a frame may hold."""
+        assembled = frame.assembled
+        facts = {
+            "image": assembled.image,
+            "frame": assembled.frame,
+            "link": assembled.link,
+            "fec": assembled.fec,
+            "payload_bits": assembled.payload_bits,
+            "complete": assembled.complete,
+            "fragments_expected": frame.fragments_expected,
+        }
+        return self._rebuild(frame.received, facts, frame.error)
+
+    def decode_pdu(self, received: ReceivedPdu) -> ReceivedPicture:
+        """The same of a frame that a flowgraph has received; what its PDU does not tell is None."""
+        frame = received.frame
+        lost = frame.header is None
+        facts = {
+            "image": received.number,
+            "frame": None,
+            "link": None,
+            "fec": None,
+            "payload_bits": None if lost else int(frame.payload_llrs.size),
+            "complete": None,
+            "fragments_expected": None,
+        }
+        return self._rebuild(frame, facts, "lost, as the flowgraph says" if lost else None)
+
+    def _rebuild(self, received: ReceivedFrame, facts: dict[str, Any], error: str | None) -> ReceivedPicture:
+        """Decode a frame; `facts`: what is known of it besides, under the names of `ReceivedPicture.row`."""
         start = time.perf_counter()
-        header, codec, decoded, error = None, None, None, frame.error
-        received = frame.received
+        header, codec, decoded = None, None, None
         if received.header is not None:
             try:
                 header = Header.from_bytes(received.header)
@@ -66,22 +96,22 @@ class PictureDecoder:
                 decoded = codec.decode(received.header, received.payload_bits, received.payload_llrs)
             except FormatError as problem:
                 error = str(problem)
-        assembled, stats = frame.assembled, received.stats
+        stats = received.stats
         size = (_NO_PICTURE, _NO_PICTURE)
         if header is not None and header.height * header.width <= _LARGEST_PLACEHOLDER:
             size = (header.height, header.width)
         row = {
-            "image": assembled.image,
-            "frame": assembled.frame,
-            "link": assembled.link,
+            "image": facts["image"],
+            "frame": facts["frame"],
+            "link": facts["link"],
             "codec": None if codec is None else family_name(codec),
             "width": None if header is None else header.width,
             "height": None if header is None else header.height,
-            "fec": assembled.fec,
-            "payload_bits": assembled.payload_bits,
+            "fec": facts["fec"],
+            "payload_bits": facts["payload_bits"],
             "payload_sha256": None if received.header is None else payload_sha256(received.payload_bits),
-            "complete": assembled.complete,
-            "fragments_expected": frame.fragments_expected,
+            "complete": facts["complete"],
+            "fragments_expected": facts["fragments_expected"],
             "fragments_received": stats.fragments_received,
             "blocks": stats.blocks,
             "blocks_failed": stats.blocks_failed,

@@ -38,7 +38,12 @@ def with_options_of(group: Callable[..., Any]) -> Callable[[_Command], _Command]
 
 def call_group(group: Callable[..., _Result], options: Mapping[str, Any]) -> _Result:
     """Call `group` with those of the `options` that are its own: for commands that have the options of several."""
-    return group(**{name: options[name] for name in _parameters(group)})
+    return group(**{name: options[name] for name in parameter_names(group)})
+
+
+def parameter_names(group: Callable[..., Any]) -> frozenset[str]:
+    """Names of the parameters of a group."""
+    return frozenset(_parameters(group))
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

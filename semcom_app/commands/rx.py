@@ -1,10 +1,8 @@
-"""`semcom rx`: pictures out of a radio."""
+"""`semcom rx`: pictures out of a radio, or out of a flowgraph that receives."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from semcom_app.commands.attaching import ReceiverAttachOption, command_line, refuse_with_attach
 from semcom_app.commands.codec_options import (
     DequantizeOption,
     DeviceOption,
@@ -41,18 +40,19 @@ from semcom_app.commands.radio_options import (
 from semcom_phy.errors import ConfigurationError, LinkError
 
 if TYPE_CHECKING:
+    from semcom_app.received_pictures import Limits, PictureFolder
     from semcom_app.reception import PictureDecoder
     from semcom_phy.capture import Recorder
+    from semcom_phy.coding.transport import TurboCode
     from semcom_phy.links.air_frames import AirFrame
     from semcom_phy.links.burst_log import LoggedBurst
     from semcom_phy.radios.base import RadioConfig, ReceiveRadio, Samples
     from semcom_phy.waveform import ReceiverConfig, Waveform
 
-#: Frames and bursts that are listed in result.json; older ones are counted.
-LISTED = 10_000
+#: Options about samples, which do not come here from a flowgraph.
+_OF_SAMPLES = ("record", "datatype", "overwrite")
 _CHUNK = 1 << 15
 _SLICE_S = 0.25
-_STATISTICS_S = 1.0
 _READ_AHEAD_S = 10.0
 _READ_AHEAD_MOST = 1 << 25
 
@@ -65,10 +65,16 @@ def register(app: typer.Typer) -> None:
 @with_options_of(radio_config)
 def rx(
     radio: RadioOption = "air",
+    attach: ReceiverAttachOption = None,
     count: Annotated[int | None, typer.Option(help="End after so many pictures.")] = None,
-    duration: Annotated[float | None, typer.Option(help="End after so many seconds of samples.")] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="End after so many seconds of samples; --attach: of time.")
+    ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="End when no samples have come for so many seconds.", show_default="never")
+        float | None,
+        typer.Option(
+            help="End when no samples have come for so many seconds; --attach: no frame.", show_default="never"
+        ),
     ] = None,
     record: Annotated[Path | None, typer.Option("--record", help="Record the samples as SigMF of this name.")] = None,
     datatype: Annotated[
@@ -86,13 +92,19 @@ def rx(
         "out/rx"
     ),
     as_json: JsonOption = False,
+    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in, and knows it by this very type
     **tuning: Any,
 ) -> int:
-    """Receive pictures from a radio; each is written when it comes. Ctrl-C or SIGTERM ends it.
+    """Receive pictures from a radio, or with --attach from a flowgraph that you start; each is written when it comes.
+
+    Ctrl-C or SIGTERM ends it.
 
     Exit code 0 when every frame that was found was delivered, and --count was reached; 1 when not, when there was no
-    frame, or the radio failed; 2 for wrong usage. A frame that the end of the reception cut off does not count.
+    frame, or the radio or flowgraph failed; 2 for wrong usage. A frame that the end of the reception cut off does not
+    count.
     """
+    if attach is not None:
+        refuse_with_attach(context, radio_config, "sps", "link_id", "iterations", "algorithm", *_OF_SAMPLES)
     check_device(device)
     check_codec_options(vae)
     check_iterations(iterations)
@@ -105,6 +117,7 @@ def rx(
 
     from semcom_app.codecs import CodecOptions, make_codec
     from semcom_app.images import check_writable
+    from semcom_app.received_pictures import Limits, PictureFolder
     from semcom_app.reception import PictureDecoder
     from semcom_app.streaming import StopSignals
     from semcom_phy.coding.transport import TurboCode
@@ -115,6 +128,12 @@ def rx(
     iaq = {"dequantize": dequantize}
     make_codec("iaq-ia", CodecOptions(iaq=iaq))  # raises for an unknown way to dequantize
     check_writable(out)
+    decoder = PictureDecoder(CodecOptions(vae=vae, device=device, iaq=iaq))
+    folder, limits = PictureFolder(out, lines=not as_json), Limits(count, duration, timeout)
+    if attach is not None:
+        from semcom_app.commands.rx_flowgraph import receive_attached
+
+        return receive_attached(attach, decoder, folder, limits, {"vae": vae, "device": device})
     with StopSignals() as signals, _open(radio, asked) as opened:
         waveform = make_waveform(sps, opened.sample_rate_hz)
         config = ReceiverConfig(waveform=waveform, link=link_id, max_burst_symbols=MAX_BURST_SYMBOLS)
@@ -122,9 +141,7 @@ def rx(
             None if record is None else _recorder(record, opened, asked.frequency_hz, datatype or "ci16_le", overwrite)
         )
         turbo = TurboCode(iterations=iterations, algorithm=algorithm)
-        session = _Session(config, turbo, PictureDecoder(CodecOptions(vae=vae, device=device, iaq=iaq)), recorder, out)
-        session.lines = not as_json
-        limits = _Limits(count, duration, timeout)
+        session = _Session(config, turbo, decoder, recorder, folder)
         ahead = int(min(opened.sample_rate_hz * _READ_AHEAD_S, _READ_AHEAD_MOST))
         with ReadAhead(opened, ahead) as source:
             try:
@@ -133,9 +150,10 @@ def rx(
                 if recorder is not None:
                     recorder.discard()
                 raise
-            summary = {
-                "config": {
-                    "command": shlex.join(["semcom", *sys.argv[1:]]),
+            summary = session.finish(
+                source,
+                {
+                    "command": command_line(),
                     "samples_per_symbol": waveform.samples_per_symbol,
                     "roll_off": waveform.roll_off,
                     "link_id": link_id,
@@ -144,22 +162,9 @@ def rx(
                     "vae": vae,
                     "device": device,
                 },
-                **session.finish(source),
-            }
-    if as_json:
-        from semcom_app.commands.send import json_bytes
-
-        typer.echo(json_bytes(summary), nl=False)
-    else:
-        _print(summary, out)
-    if failure is not None:
-        raise failure
-    total = summary["summary"]
-    if not total["frames"]:
-        raise LinkError(_silence(summary, waveform))
-    lost = total["frames"] - total["frames_delivered"]
+            )
     lost_at_the_end = session.cut_off - session.cut_off_delivered
-    return 0 if lost == lost_at_the_end and total["frames_delivered"] >= (count or 1) else 1
+    return folder.conclude(summary, _lines(summary), limits, failure, _silence(summary, waveform), lost_at_the_end)
 
 
 def _check_limits(count: int | None, duration: float | None, timeout: float | None) -> None:
@@ -185,45 +190,38 @@ def _recorder(path: Path, radio: ReceiveRadio, frequency: float | None, datatype
     return Recorder(path, info, overwrite=overwrite)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Limits:
-    """When to end without being told."""
-
-    count: int | None
-    duration_s: float | None
-    timeout_s: float | None
-
-
 class _Session:
     """One reception: samples through the receiver, pictures and statistics to the disk as they come."""
 
     def __init__(
-        self, config: ReceiverConfig, turbo: Any, decoder: PictureDecoder, recorder: Recorder | None, out: Path
+        self,
+        config: ReceiverConfig,
+        turbo: TurboCode,
+        decoder: PictureDecoder,
+        recorder: Recorder | None,
+        folder: PictureFolder,
     ) -> None:
+        from semcom_app.received_pictures import LISTED
         from semcom_phy.links.air_frames import AirReceiver
         from semcom_phy.links.burst_log import BurstLog
 
-        self.lines = True
         #: Frames that the end of the reception may have cut off, and how many of them were delivered nevertheless.
         self.cut_off = self.cut_off_delivered = 0
         self._waveform: Waveform = config.waveform
         self._log = BurstLog()
         self._receiver = AirReceiver(config, turbo, on_burst=self._log.take)
-        self._decoder, self._recorder, self._out = decoder, recorder, out
-        self._rows: deque[dict[str, Any]] = deque(maxlen=LISTED)
+        self._decoder, self._recorder, self._folder = decoder, recorder, folder
         self._bursts: deque[LoggedBurst] = deque(maxlen=LISTED)
         #: Bursts that the recording gets annotations of, at its end: then their verdicts are known.
         self._recorded: list[LoggedBurst] = []
-        self._totals = {"frames": 0, "frames_delivered": 0, "frames_intact": 0}
         self._samples = 0
         self._lost_samples = 0
         self._overruns = 0
         self._interrupted = False
         self._problem: str | None = None
         self._began = time.monotonic()
-        self._written = 0.0
 
-    def listen(self, radio: ReceiveRadio, limits: _Limits, stopped: Callable[[], bool]) -> LinkError | None:
+    def listen(self, radio: ReceiveRadio, limits: Limits, stopped: Callable[[], bool]) -> LinkError | None:
         """Receive until a limit, the end of the stream or `stopped()`; return what the radio failed of, if it did."""
         from semcom_phy.radios import RadioTimeoutError
 
@@ -231,7 +229,7 @@ class _Session:
         last = None if limits.duration_s is None else round(limits.duration_s * rate)
         heard = time.monotonic()
         failure: LinkError | None = None
-        while not self._enough(limits) and (last is None or self._samples < last):
+        while not self._folder.enough(limits) and (last is None or self._samples < last):
             if stopped():
                 self._interrupted = True
                 break
@@ -251,16 +249,13 @@ class _Session:
             heard = time.monotonic()
             self._take(samples, radio)
         # A frame that comes after the last one that was asked for is not wanted any more.
-        whole = dict(self._totals)
-        if not self._enough(limits):
+        whole = dict(self._folder.totals)
+        if not self._folder.enough(limits):
             self._keep(self._receiver.flush())
         if self._interrupted or (last is not None and self._samples >= last):
-            self.cut_off = self._totals["frames"] - whole["frames"]
-            self.cut_off_delivered = self._totals["frames_delivered"] - whole["frames_delivered"]
+            self.cut_off = self._folder.totals["frames"] - whole["frames"]
+            self.cut_off_delivered = self._folder.totals["frames_delivered"] - whole["frames_delivered"]
         return failure
-
-    def _enough(self, limits: _Limits) -> bool:
-        return limits.count is not None and self._totals["frames"] >= limits.count
 
     def _take(self, samples: Samples, radio: ReceiveRadio) -> None:
         counts = radio.counts
@@ -271,29 +266,16 @@ class _Session:
             self._recorder.append(samples)
         self._samples += samples.size
         self._keep(self._receiver.push(samples))
-        if counts.overruns > self._overruns and self.lines:
+        if counts.overruns > self._overruns and self._folder.lines:
             typer.echo(f"overruns: {counts.overruns}, samples lost: {_known(counts.lost_samples)}", err=True)
         self._overruns = counts.overruns
         self._list_bursts()
         self._write_statistics(radio)
 
     def _keep(self, frames: list[AirFrame]) -> None:
-        from semcom_app.images import png_bytes, write_bytes
-        from semcom_app.replay_tables import frame_state
-
         for frame in frames:
             self._log.settle(frame)
-            picture = self._decoder.decode(frame)
-            row, totals = picture.row, self._totals
-            totals["frames"] += 1
-            totals["frames_delivered"] += row["delivered"]
-            totals["frames_intact"] += row["intact"]
-            row["received_file"] = f"frame-{totals['frames']:06d}.received.png"
-            write_bytes(self._out / row["received_file"], png_bytes(picture.pixels))
-            self._rows.append(row)
-            self._written = 0.0
-            if self.lines:
-                typer.echo(f"frame {totals['frames']}: image {row['image']}, {frame_state(row).lower()}", err=True)
+            self._folder.keep(self._decoder.decode(frame))
 
     def _list_bursts(self) -> None:
         """Move the bursts from the log to the lists, which are bounded; the verdicts of the last ones come later."""
@@ -304,14 +286,8 @@ class _Session:
         if self._recorder is not None:
             self._recorded.extend(bursts[: MAX_BURSTS - len(self._recorded)])
 
-    def _write_statistics(self, radio: ReceiveRadio, at_once: bool = False) -> None:
-        from semcom_app.commands.send import json_bytes
-        from semcom_app.images import write_bytes
-
-        now = time.monotonic()
-        if at_once or now - self._written >= _STATISTICS_S:
-            self._written = now
-            write_bytes(self._out / "statistics.json", json_bytes(self._statistics(radio)))
+    def _write_statistics(self, radio: ReceiveRadio) -> None:
+        self._folder.write_statistics(lambda: self._statistics(radio))
 
     def _statistics(self, radio: ReceiveRadio) -> dict[str, Any]:
         return {
@@ -322,7 +298,7 @@ class _Session:
             "summary": {
                 "bursts": self._log.taken,
                 "bursts_intact": self._log.intact,
-                **self._totals,
+                **self._folder.totals,
                 "samples": self._samples,
                 "duration_s": self._samples / self._waveform.sample_rate_hz,
                 "elapsed_s": time.monotonic() - self._began,
@@ -331,26 +307,16 @@ class _Session:
             },
         }
 
-    def finish(self, radio: ReceiveRadio) -> dict[str, Any]:
+    def finish(self, radio: ReceiveRadio, config: dict[str, Any]) -> dict[str, Any]:
         """Close the recording, write statistics.json and result.json; return the content of the latter."""
-        from semcom_app.commands.send import json_bytes
-        from semcom_app.images import write_bytes
-        from semcom_app.results import versions
-
         self._list_bursts()
         recording = None
         if self._recorder is not None:
             recording = self._close_recording(self._recorder)
-        self._write_statistics(radio, at_once=True)
-        summary = {
-            "versions": versions(),
-            **self._statistics(radio),
-            "recording": recording,
-            "bursts": [burst.describe(self._waveform) for burst in self._bursts],
-            "images": list(self._rows),
-        }
-        write_bytes(self._out / "result.json", json_bytes(summary))
-        return summary
+        bursts = [burst.describe(self._waveform) for burst in self._bursts]
+        return self._folder.write_result(
+            config, lambda: self._statistics(radio), {"recording": recording, "bursts": bursts}
+        )
 
     def _close_recording(self, recorder: Recorder) -> dict[str, Any] | None:
         if not recorder.samples_written:
@@ -369,14 +335,15 @@ class _Session:
         }
 
 
-def _print(summary: dict[str, Any], out: Path) -> None:
-    from semcom_app.progress import printable
+def _lines(summary: dict[str, Any]) -> list[str]:
+    """What came, for people."""
+    from semcom_app.received_pictures import frames_text
     from semcom_app.replay_tables import dropped
 
     total, counts = summary["summary"], summary["counts"]
     lines = [
         f"{total['duration_s']:.3g} s of samples, {total['bursts']} bursts ({total['bursts_intact']} intact); "
-        f"{total['frames']} frames, {total['frames_delivered']} delivered, {total['frames_intact']} intact"
+        f"{frames_text(total)}"
     ]
     if dropped(summary):
         lines.append(f"also: {', '.join(dropped(summary))}")
@@ -387,9 +354,7 @@ def _print(summary: dict[str, Any], out: Path) -> None:
         )
     if summary["recording"] is not None:
         lines.append(f"recording: {summary['recording']['file']}, {summary['recording']['samples']} samples")
-    lines.append(f"result: {out / 'result.json'}")
-    for line in lines:
-        typer.echo(printable(line))
+    return lines
 
 
 def _known(count: int | None) -> str:

@@ -1,18 +1,16 @@
-"""`semcom tx`: pictures and videos as bursts through a radio."""
+"""`semcom tx`: pictures and videos as bursts through a radio, or through a flowgraph that transmits."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from semcom_app.commands.attaching import TransmitterAttachOption, command_line, refuse_with_attach
 from semcom_app.commands.codec_options import (
     picture_options,
 )
@@ -23,9 +21,10 @@ from semcom_app.commands.link_options import (
     burst_options,
     make_waveform,
 )
-from semcom_app.commands.option_groups import call_group, with_options_of
+from semcom_app.commands.option_groups import call_group, parameter_names, with_options_of
 from semcom_app.commands.option_names import named_as_options
 from semcom_app.commands.radio_options import (
+    OPENING_PARAMETERS,
     LinkIdOption,
     RadioOption,
     check_link_id,
@@ -35,14 +34,15 @@ from semcom_phy.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from semcom_app.images import LoadedImage
+    from semcom_app.sent_pictures import SentPictures
     from semcom_app.streaming import PictureSource
     from semcom_phy.links import FrameFormat
     from semcom_phy.radios import TransmitRadio
-    from semcom_phy.radios.base import Samples
+    from semcom_phy.radios.base import RadioConfig, Samples
     from semcom_phy.waveform import Waveform
 
-#: Pictures that are listed in the result; older ones are counted.
-LISTED = 10_000
+#: Options of bursts, besides those of `burst_options`.
+_OF_BURSTS = ("level", "first_image", "link_id", "sps")
 _SLICE_S = 0.25
 
 
@@ -59,6 +59,7 @@ def tx(
         list[Path], typer.Argument(help="Pictures, videos, or folders of them.", show_default=False, metavar="FILE")
     ],
     radio: RadioOption = "air",
+    attach: TransmitterAttachOption = None,
     level: Annotated[float, typer.Option(help="Mean power of a burst, dB relative to full scale.")] = -9.0,
     loop: Annotated[bool, typer.Option("--loop/--once", help="Begin again after the last picture.")] = False,
     every: Annotated[int, typer.Option(help="Of a video, send each so many-th frame.")] = 1,
@@ -66,16 +67,19 @@ def tx(
         int | None, typer.Option("--first-image", help="Number of the first picture.", show_default="random")
     ] = None,
     link_id: LinkIdOption = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that the radio may take nothing.")] = 60.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that the radio or flowgraph may take nothing.")] = 60.0,
     sps: SpsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, and nothing else.")] = False,
+    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in, and knows it by this very type
     **given: Any,
 ) -> int:
-    """Send pictures, folders and videos through a radio, one after the other.
+    """Send pictures, folders and videos through a radio, or with --attach through a flowgraph that you start.
 
     Exit code 0 when everything was sent, and for --loop ended by Ctrl-C or SIGTERM; 1 when it was ended before, or the
-    radio failed; 2 for wrong usage.
+    radio or flowgraph failed; 2 for wrong usage.
     """
+    if attach is not None:
+        refuse_with_attach(context, radio_config, *parameter_names(burst_options), *_OF_BURSTS)
     encoding = call_group(picture_options, given)
     if first_image is not None and not 0 <= first_image < 1 << 32:
         raise ConfigurationError(f"--first-image must be from 0 to 2^32 - 1, not {first_image}")
@@ -88,22 +92,30 @@ def tx(
     if link_id is not None:
         frames = dataclasses.replace(frames, link=link_id)
 
+    from semcom_app.sent_pictures import SentPictures
     from semcom_app.streaming import PictureSource, StopSignals
-    from semcom_phy.radios import open_transmitter
     from semcom_phy.zmq.waiting import checked_timeout
 
     checked_timeout("--timeout", timeout)
     source = PictureSource(pictures, encoding.size, every)
-    with StopSignals() as signals, open_transmitter(radio, asked) as opened:
+    if attach is not None:
+        from semcom_app.commands.tx_flowgraph import send_attached
+
+        coder = encoding.make_codec()
+        coder.check_ready()
+        config = {"size": encoding.size, "seed": encoding.seed}
+        return send_attached(attach, _pictures(source, loop), coder, timeout, config, loop, as_json)
+    with StopSignals() as signals, _open(radio, asked) as opened:
         waveform = make_waveform(sps, opened.sample_rate_hz)
         coder = encoding.make_codec()
         coder.check_ready()
+        sent = SentPictures(lines=not as_json)
         with named_as_options({"level_dbfs": "--level"}):
-            sender = _Sender(opened, waveform, frames, level, first_image, timeout, signals.stopped)
-        finished = sender.send_all(_pictures(source, loop), coder, lines=not as_json)
+            sender = _Sender(opened, waveform, frames, level, first_image, timeout, signals.stopped, sent)
+        finished = sender.send_all(_pictures(source, loop), coder)
         summary = {
             "config": {
-                "command": shlex.join(["semcom", *sys.argv[1:]]),
+                "command": command_line(),
                 **coder.describe(),
                 "samples_per_symbol": waveform.samples_per_symbol,
                 "level_dbfs": level,
@@ -116,7 +128,7 @@ def tx(
             },
             "radio": opened.describe(),
             "counts": opened.counts.describe(),
-            **sender.describe(finished),
+            **sent.describe(finished, samples=opened.counts.samples),
         }
     if as_json:
         from semcom_app.commands.send import json_bytes
@@ -125,6 +137,13 @@ def tx(
     else:
         _print(summary)
     return 0 if finished or loop else 1
+
+
+def _open(radio: str, config: RadioConfig) -> TransmitRadio:
+    from semcom_phy.radios import open_transmitter
+
+    with named_as_options(OPENING_PARAMETERS):
+        return open_transmitter(radio, config)
 
 
 def _pictures(source: PictureSource, loop: bool) -> Iterator[LoadedImage]:
@@ -145,6 +164,7 @@ class _Sender:
         first_image: int | None,
         timeout_s: float,
         stopped: Callable[[], bool],
+        sent: SentPictures,
     ) -> None:
         import numpy as np
 
@@ -157,11 +177,9 @@ class _Sender:
         # Two runs must not have the same numbers: a receiver would take their frames for one.
         start = np.random.default_rng().integers(1 << 32) if first_image is None else first_image
         self._image = int(start)
-        self._sent: deque[dict[str, Any]] = deque(maxlen=LISTED)
-        self._pictures = self._bursts = 0
-        self._began = time.monotonic()
+        self._sent = sent
 
-    def send_all(self, pictures: Iterator[LoadedImage], codec: Any, lines: bool) -> bool:
+    def send_all(self, pictures: Iterator[LoadedImage], codec: Any) -> bool:
         """Send until the end, True, or until stopped, False. What of a picture was sent by then is left incomplete."""
         from semcom_phy.links.air_link import LEAD_SYMBOLS, TAIL_SYMBOLS
 
@@ -170,16 +188,14 @@ class _Sender:
             if not finished or self._stopped():
                 finished = False
                 break
-            finished = self._send(picture, codec, lines)
+            finished = self._send(picture, codec)
         if finished and self._write(self._silence(TAIL_SYMBOLS)):
             self._drain()
         return finished
 
-    def _send(self, picture: LoadedImage, codec: Any, lines: bool) -> bool:
+    def _send(self, picture: LoadedImage, codec: Any) -> bool:
         import numpy as np
 
-        from semcom_app.progress import printable
-        from semcom_app.reception import payload_sha256
         from semcom_phy.links import Frame
         from semcom_phy.links.air_frames import frame_bursts
         from semcom_phy.links.air_link import GAP_SYMBOLS
@@ -191,19 +207,8 @@ class _Sender:
             samples = np.concatenate([self._transmitter.modulate(burst), self._silence(GAP_SYMBOLS)])
             if not self._write(samples):
                 return False
-            self._bursts += 1
-        self._pictures += 1
-        self._sent.append(
-            {
-                "file": picture.name,
-                "image": image,
-                "bursts": len(bursts),
-                "payload_bits": int(encoded.bits.size),
-                "payload_sha256": payload_sha256(encoded.bits),
-            }
-        )
-        if lines:
-            typer.echo(printable(f"{picture.name}: image {image}, {len(bursts)} bursts"), err=True)
+            self._sent.bursts += 1
+        self._sent.add(picture.name, image, len(bursts), encoded.bits)
         return True
 
     def _write(self, samples: Samples) -> bool:
@@ -235,22 +240,6 @@ class _Sender:
             except RadioTimeoutError:
                 if time.monotonic() > until:
                     raise
-
-    def describe(self, finished: bool) -> dict[str, Any]:
-        """What was sent."""
-        from semcom_app.results import versions
-
-        return {
-            "versions": versions(),
-            "summary": {
-                "pictures": self._pictures,
-                "bursts": self._bursts,
-                "samples": self._radio.counts.samples,
-                "elapsed_s": time.monotonic() - self._began,
-                "interrupted": not finished,
-            },
-            "sent": list(self._sent),
-        }
 
 
 def _print(summary: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Self
 
 from semcom_phy.errors import ConfigurationError, LinkError
+from semcom_phy.flowgraph.block_failure import BlockFailure
 from semcom_phy.flowgraph.process import FlowgraphProcess
 from semcom_phy.zmq import ApplicationEnd, LinkAddresses, Pdu, Verdict
 from semcom_phy.zmq.addresses import checked_address
@@ -37,6 +38,12 @@ def attach_addresses(first: str) -> LinkAddresses:
     return LinkAddresses(*(f"{host}:{int(port) + offset}" for offset in range(4)))
 
 
+def waiting_notice(addresses: LinkAddresses, timeout_s: float) -> str:
+    """What to tell whoever is to start the flowgraph."""
+    first, *_, last = addresses.as_arguments()
+    return f"waiting {timeout_s:g} s for it to connect to {first} … {last.rpartition(':')[2]}; start it now"
+
+
 class FlowgraphConnection:
     """The addresses are bound, the flowgraph is running and has answered.
 
@@ -63,8 +70,11 @@ class FlowgraphConnection:
         try:
             if launch is not None:
                 self.process = launch(self._end.addresses)
+                self.process.on_block_failure(self._condemn)
             on_waiting(self._end.addresses)
             self.peer: Peer = self._wait_ready(timeout_s)
+            if self.process is not None and self.process.block_failure is not None:
+                self._condemn(self.process.block_failure)  # it may have died before anybody watched
         except BaseException:
             self.close()
             raise
@@ -80,10 +90,25 @@ class FlowgraphConnection:
             except LinkError as error:
                 if self._waits_for_a_compiler(before) and longest.remaining:
                     continue
+                failure = self._block_failure()
+                if failure is not None:
+                    raise LinkError(f"flowgraph {self.name} did not start: {failure}") from error
                 waited = f"did not answer within {time.monotonic() - began:.3g} s"
                 reason = waited if self.process.running else str(self.process.ended)
                 words = self.process.last_words()
                 raise LinkError(f"flowgraph {self.name} did not start: it {reason}{words}") from error
+
+    def _condemn(self, failure: BlockFailure) -> None:
+        """The flowgraph runs on without one of its blocks: who waits for it waits no longer."""
+        if self._end.watchdog is not None:
+            self._end.watchdog.condemn(str(failure))
+
+    def _block_failure(self) -> str | None:
+        """Which block of a flowgraph that is starting has died, by its output or by what it says itself."""
+        assert self.process is not None
+        if self.process.block_failure is not None:
+            return str(self.process.block_failure)
+        return None if self._end.watchdog is None else self._end.watchdog.condemned
 
     def _waits_for_a_compiler(self, before: tuple[int, int]) -> bool:
         """Whether a flowgraph that is well has not answered because it compiles, or has compiled since `before`."""
@@ -116,6 +141,16 @@ class FlowgraphConnection:
         """Return the next PDU; raises LinkError if the flowgraph has failed, or none comes in time."""
         return self._end.receive(timeout_s)
 
+    def poll(self, timeout_s: float) -> Pdu | None:
+        """Return the next PDU, None when none comes in time; raises LinkError if the flowgraph has failed."""
+        deadline = Deadline(timeout_s)
+        try:
+            return self.receive(timeout_s)
+        except LinkError:
+            if deadline.remaining or self.failure() is not None:
+                raise
+            return None
+
     def drain(self) -> Iterator[Pdu]:
         """The PDUs that have arrived already, also from a flowgraph that has failed since."""
         self._end.receiver.attend_while_waiting()
@@ -127,6 +162,8 @@ class FlowgraphConnection:
         watchdog = self._end.watchdog
         if watchdog is None or watchdog.verdict is Verdict.ALIVE:
             return None
+        if self.process is not None and watchdog.condemned is not None:
+            return watchdog.condemned
         if self.process is not None and self.process.ended is not None:
             return f"it {self.process.ended}{self.process.last_words()}"
         if self.process is not None and watchdog.verdict is Verdict.NOT_ANSWERING:
@@ -142,3 +179,8 @@ class FlowgraphConnection:
         """Messages that came on the data channel and were no PDUs of this session."""
         stats = self._end.receiver.stats
         return stats.malformed + stats.foreign + stats.unnumbered
+
+    @property
+    def messages_lost(self) -> int:
+        """Messages on the data channel whose numbers were passed over."""
+        return self._end.receiver.stats.lost

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 
 from semcom_phy.accel import COMPILED, COMPILING
 from semcom_phy.errors import ConfigurationError, LinkError
+from semcom_phy.flowgraph.block_failure import BlockFailure
 
 #: What is kept of a flowgraph's output: so many lines, each of so many bytes at most.
 KEPT_LINES: Final = 40
@@ -63,6 +64,9 @@ class FlowgraphProcess:
         self._on_line = on_line
         self._compilations = 0
         self._compiled = 0
+        self._failing = threading.Lock()
+        self._block_failure: BlockFailure | None = None
+        self._on_block_failure: Callable[[BlockFailure], None] | None = None
         guarded = [sys.executable, "-I", "-S", str(_GUARDIAN), repr(float(terminate_s)), *map(str, command)]
         try:
             self._guardian = subprocess.Popen(
@@ -119,6 +123,19 @@ class FlowgraphProcess:
         """How often its output has said that it compiles, and that this is over (see `semcom_phy.accel`)."""
         return self._compilations, self._compiled
 
+    @property
+    def block_failure(self) -> BlockFailure | None:
+        """The first of its blocks that has died, by its output; None while all of them live."""
+        return self._block_failure
+
+    def on_block_failure(self, call: Callable[[BlockFailure], None]) -> None:
+        """Have `call` called once when a block dies, in the thread of the output; at once if one has died already."""
+        with self._failing:
+            self._on_block_failure = call
+            failure = self._block_failure
+        if failure is not None:
+            call(failure)
+
     def last_words(self) -> str:
         """The last line of its output for an error message, ``"; its last words: …"``, or nothing."""
         if not self.running:  # all of its output has been written, if perhaps not read yet
@@ -174,7 +191,16 @@ class FlowgraphProcess:
         self._lines.append(text)
         self._compilations += text.startswith(COMPILING)
         self._compiled += text.startswith(COMPILED)
+        if self._block_failure is None and (failure := BlockFailure.from_line(text)) is not None:
+            self._take_failure(failure)
         if self._on_line is not None:
             # Nobody may be reading any more where it goes.
             with contextlib.suppress(OSError, ValueError):
                 self._on_line(text)
+
+    def _take_failure(self, failure: BlockFailure) -> None:
+        with self._failing:
+            self._block_failure = failure
+            call = self._on_block_failure
+        if call is not None:
+            call(failure)

@@ -9,6 +9,7 @@ import pmt
 
 from semcom_phy import __version__
 from semcom_phy.errors import LinkError, SemcomError
+from semcom_phy.gr.block_watch import BlockWatch
 from semcom_phy.gr.messages import message_from_pdu
 from semcom_phy.gr.metadata import SESSION
 from semcom_phy.gr.pdu_block import MessageBlock
@@ -28,7 +29,8 @@ class Application(MessageBlock):
     It connects to the four addresses, which the application has bound or will bind, and takes part in the session of
     whoever says hello. A thread of its own does the ZeroMQ work and answers the application's watchdog, whatever the
     other blocks are doing. Frames and answers are checked before they go on; what is neither is counted and, if it
-    says which frame it was, reported as lost. Answers to frames of an earlier session are dropped.
+    says which frame it was, reported as lost. Answers to frames of an earlier session are dropped. When any block of
+    the flowgraph has died, the application is told so with the next answer to its watchdog.
 
     `flowgraph`: its name, which the application is told, together with `settings`: a dict of what the link needs to
     know (keys as in `Link.describe`, values str, int, float, bool or None). Addresses: ``tcp://127.0.0.1:PORT`` or
@@ -49,6 +51,7 @@ class Application(MessageBlock):
             data_to_flowgraph, data_from_flowgraph, control_to_flowgraph, control_from_flowgraph
         )
         self._capabilities = {"flowgraph": flowgraph, "version": __version__, **(settings or {})}
+        self._watch = BlockWatch()
         self._end: FlowgraphEnd | None = None
         self._thread: threading.Thread | None = None
         #: Answers that nobody waits for: no session, or another one than that of the frame.
@@ -61,7 +64,7 @@ class Application(MessageBlock):
 
     def start(self) -> bool:
         """Connect. GNU Radio calls it when the flowgraph starts."""
-        self._end = FlowgraphEnd(self._addresses, capabilities=self._capabilities)
+        self._end = FlowgraphEnd(self._addresses, capabilities=self._capabilities, failure=self._watch.failure)
         self._thread = threading.Thread(target=self._serve, args=(self._end,), name="application", daemon=True)
         self._thread.start()
         return True
@@ -73,6 +76,7 @@ class Application(MessageBlock):
             self._thread.join()
             self._end.close()
             self._end = self._thread = None
+            self._watch.forget()
         return True
 
     def handle_received(self, message: pmt.pmt_base) -> None:

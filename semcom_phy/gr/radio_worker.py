@@ -28,9 +28,10 @@ import numpy.typing as npt
 from gnuradio import blocks, gr
 
 from semcom_phy.errors import FormatError, LinkError, SemcomError
+from semcom_phy.flowgraph.block_failure import BlockFailure
 from semcom_phy.gr.radio_devices import Device, open_device, probe
 from semcom_phy.radios.base import RadioError
-from semcom_phy.radios.device_messages import DeviceMessages, block_failure
+from semcom_phy.radios.device_messages import DeviceMessages
 from semcom_phy.radios.worker_protocol import (
     CHUNK,
     COUNTS,
@@ -93,9 +94,9 @@ class Output:
                 if line == self._mark:
                     self._synchronised.set()
                     continue
-                reason = block_failure(line)
-                if reason is not None:
-                    self._on_block_failure(reason)
+                failure = BlockFailure.from_line(line)
+                if failure is not None:
+                    self._on_block_failure(failure.why)
                 self.write_line(line)
 
 

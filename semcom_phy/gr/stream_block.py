@@ -26,7 +26,8 @@ _IMAGE: Final = "image"
 class StreamBlock(MessageBlock):
     """A block with sample streams and message ports. Subclasses define `general_work`.
 
-    An exception in GNU Radio's work function ends the whole process: subclasses let none out.
+    An exception in GNU Radio's work function ends the block's thread, and the flowgraph waits for it for ever:
+    subclasses let none out.
     """
 
     def tags_of(self, count: int) -> list[gr.tag_t]:

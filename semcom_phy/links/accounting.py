@@ -163,13 +163,13 @@ def chain_from_settings(settings: Mapping[str, Any]) -> Chain:
     With ``samples_per_symbol`` it is one of bursts, with ``block_bits`` one of code blocks in a stream, otherwise one
     of symbols. Raises LinkError when something is missing or makes no sense.
     """
-    described = {
-        key: value
-        for key, value in settings.items()
-        if key not in _NOT_SETTINGS and isinstance(value, str | int | float | None)  # what result.json can hold
-    }
     try:
-        described = {"channel": settings["channel"], "fec": settings["fec"], "modulation": "bpsk", **described}
+        described = {
+            "channel": settings["channel"],
+            "fec": settings["fec"],
+            "modulation": "bpsk",
+            **stated_settings(settings),
+        }
         if "samples_per_symbol" in settings:
             return _burst_chain(settings, described)
         if "block_bits" in settings:
@@ -181,6 +181,15 @@ def chain_from_settings(settings: Mapping[str, Any]) -> Chain:
         ) from None
     except (TypeError, ValueError) as error:  # ConfigurationError is one, too
         raise LinkError(f"the flowgraph says of itself what cannot be: {error}") from None
+
+
+def stated_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what an Application block says: the settings, as far as result.json can hold them."""
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in _NOT_SETTINGS and isinstance(value, str | int | float | None)
+    }
 
 
 def _symbol_chain(settings: Mapping[str, Any], described: Mapping[str, Any]) -> SymbolChain:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from semcom_phy.errors import ConfigurationError, FormatError, LinkError
-from semcom_phy.flowgraph.connection import READY_TIMEOUT_S, FlowgraphConnection, Launcher
+from semcom_phy.flowgraph.connection import READY_TIMEOUT_S, FlowgraphConnection, Launcher, waiting_notice
 from semcom_phy.links.accounting import Chain, chain_from_settings
 from semcom_phy.links.base import LINKS, Frame, LinkStats, ReceivedFrame, Reception
 from semcom_phy.links.frame_pdus import frame_to_pdu, received_from_pdu
+from semcom_phy.links.roles import Role, check_role
 from semcom_phy.zmq import LinkAddresses, Pdu
 from semcom_phy.zmq.waiting import Deadline, checked_timeout
 
@@ -144,7 +145,7 @@ class GnuRadioLink:
     def open(self) -> Self:
         """Start the flowgraph, or wait for it; without this, the first `send` does it.
 
-        Raises LinkError if it does not answer in time, or is another one.
+        Raises LinkError if it does not answer in time, is another one, or only transmits or receives.
         """
         self._connected()
         return self
@@ -216,6 +217,7 @@ class GnuRadioLink:
             )
             try:
                 check_capabilities(connection.peer.capabilities, config.capabilities or {})
+                check_role(connection.peer.capabilities, Role.LOOP)
                 # Of one that was started again, too: its settings may be others by now.
                 self._chain = config.chain or chain_from_settings(connection.peer.capabilities)
             except BaseException:
@@ -233,20 +235,11 @@ class GnuRadioLink:
                 one = sent.waiting[0]
                 connection.send(frame_to_pdu(one.number, one.frame), self.config.answer_timeout_s)
                 sent.under_way[one.number] = sent.waiting.popleft()
-            pdu = self._receive(connection, silence)
+            pdu = connection.poll(silence.remaining)
             if pdu is None:
                 self._after_silence(sent)
             if pdu is None or self._take(pdu, sent):
                 silence = Deadline(self.config.answer_timeout_s)
-
-    def _receive(self, connection: FlowgraphConnection, silence: Deadline) -> Pdu | None:
-        """The next PDU; None when the flowgraph has been silent for too long but is well."""
-        try:
-            return connection.receive(silence.remaining)
-        except LinkError:
-            if silence.remaining or connection.failure() is not None:
-                raise
-            return None
 
     def _take(self, pdu: Pdu, sent: _Transmission) -> bool:
         """Enter the outcome of a frame; False for a PDU that is no answer to one that is under way."""
@@ -308,11 +301,7 @@ class GnuRadioLink:
 
     def _tell_what_is_waited_for(self, addresses: LinkAddresses) -> None:
         if self.config.launch is None:
-            first, *_, last = addresses.as_arguments()
-            self._tell(
-                f"waiting {self.config.ready_timeout_s:g} s for it to connect to {first} … "
-                f"{last.rpartition(':')[2]}; start it now"
-            )
+            self._tell(waiting_notice(addresses, self.config.ready_timeout_s))
 
     def _tell(self, text: str) -> None:
         self._notice(f"flowgraph {self._name}: {text}")

@@ -22,8 +22,6 @@ _LETTERS: Final = re.compile(r"(?:s[OU]|[OULDS])+")
 _ONE: Final = re.compile(r"s[OU]|[OULDS]")
 #: How a line begins that may stand behind letters: SoapySDR's and UHD's ``[INFO] …``, GNU Radio's ``name :info: …``.
 _TEXT: Final = re.compile(r"\[|\w+ :[a-z]+: ")
-#: A block of GNU Radio whose start or work raised an exception; the flowgraph goes on without it.
-_BLOCK_DIED: Final = re.compile(r"thread_body_wrapper :error: ERROR thread\[.*?>\]: (?P<why>.*)")
 #: gr-soapy's sink says so every 0.1 s while the device takes nothing: the writer's own time limit tells of it.
 _SINK_WAITS: Final = re.compile(r"Soapy sink error: TIMEOUT")
 _LONGEST_LINE: Final = 4096
@@ -81,9 +79,3 @@ class DeviceMessages:
     def errors(self) -> int:
         """Packets that came to the device out of their order."""
         return self._letters["S"]
-
-
-def block_failure(line: str) -> str | None:
-    """Why a block of the flowgraph has died, if the line says that one has."""
-    found = _BLOCK_DIED.search(line)
-    return None if found is None else found["why"].strip()

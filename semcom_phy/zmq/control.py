@@ -13,7 +13,8 @@ kind          from                         meaning
 
 They travel through PDU sockets of their own, so that no data can be in their way. Everything is in the metadata:
 ``control`` (the kind), ``version``, ``number``, ``process`` (process id of the sender), ``instance`` (an id that
-every responder makes for itself) and ``details`` (a dict: capabilities or counters).
+every responder makes for itself) and ``details`` (a dict: capabilities or counters). A flowgraph that is alive but can
+no longer do its work says in `FAILURE`, one of the details of a welcome or a pong, what has befallen it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from semcom_phy.zmq.waiting import checked_timeout
 PROTOCOL_VERSION: Final = 1
 #: A flowgraph that has not heard of its application for so long lets another one take over.
 LEASE_S: Final = 3.0
+#: The key of the details under which a flowgraph says that it has failed, and why; absent while it is well.
+FAILURE: Final = "failure"
 _MAX_ID: Final = 64
 
 
@@ -131,6 +134,7 @@ class Responder:
     `receiver` and `sender`: the sockets of the control channel, the receiver without a session. `session`: the
     only one to take part in; None takes part in the first that says hello, and in another one once that has said
     bye or has been silent for `lease_s`. `capabilities`: go with the welcome. `counters`: asked for every pong.
+    `failure`: asked for every welcome and pong; a text goes with it as `FAILURE`, None says that all is well.
     `on_session`: called with the id of every session that begins.
 
     Raises ConfigurationError for a wrong session or lease.
@@ -144,6 +148,7 @@ class Responder:
         session: str | None = None,
         capabilities: Mapping[str, PmtValue] | None = None,
         counters: Callable[[], Mapping[str, PmtValue]] = dict,
+        failure: Callable[[], str | None] = lambda: None,
         on_session: Callable[[str], None] = lambda session: None,
         lease_s: float = LEASE_S,
     ) -> None:
@@ -154,6 +159,7 @@ class Responder:
         self._sender = sender
         self._capabilities = dict(capabilities or {})
         self._counters = counters
+        self._failure = failure
         self._on_session = on_session
         self._lease_s = checked_timeout("lease_s", lease_s)
         self._heard = time.monotonic()
@@ -192,11 +198,15 @@ class Responder:
             return
         self._heard = time.monotonic()
         if request.kind is Kind.HELLO:
-            self._reply(Kind.WELCOME, request, self._capabilities)
+            self._reply(Kind.WELCOME, request, self._with_failure(self._capabilities))
         elif request.kind is Kind.PING:
-            self._reply(Kind.PONG, request, self._counters())
+            self._reply(Kind.PONG, request, self._with_failure(self._counters()))
         elif request.kind is Kind.BYE and not self._fixed:
             self.session = None
+
+    def _with_failure(self, details: Mapping[str, PmtValue]) -> Mapping[str, PmtValue]:
+        failure = self._failure()
+        return details if failure is None else {**details, FAILURE: failure}
 
     def _may_begin(self, session: str) -> bool:
         if self._fixed or session == self.session:

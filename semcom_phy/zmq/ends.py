@@ -160,9 +160,10 @@ class FlowgraphEnd:
     """The flowgraph's end: one thread that runs `serve` does all the ZeroMQ work and answers the watchdog.
 
     `addresses`: those of the application, which bound them. `session`: the only one to take part in; None takes
-    the one that says hello. `capabilities` go with the welcome. The pongs count the data: ``received``, ``sent``,
-    ``lost``, ``malformed``, ``foreign``, ``waiting`` to be sent, and ``discarded``: what waited when another session
-    began.
+    the one that says hello. `capabilities` go with the welcome. `failure`: asked with every ping, in the thread of
+    `serve`; a text, of 1024 bytes at most, tells the application that the flowgraph has failed, and why. The pongs
+    count the data: ``received``, ``sent``, ``lost``, ``malformed``, ``foreign``, ``waiting`` to be sent, and
+    ``discarded``: what waited when another session began.
 
     Raises ConfigurationError for wrong arguments.
     """
@@ -173,6 +174,7 @@ class FlowgraphEnd:
         *,
         session: str | None = None,
         capabilities: Mapping[str, PmtValue] | None = None,
+        failure: Callable[[], str | None] = lambda: None,
         options: SocketOptions = DEFAULT_OPTIONS,
         lease_s: float = LEASE_S,
     ) -> None:
@@ -203,6 +205,7 @@ class FlowgraphEnd:
             session=session,
             capabilities=capabilities,
             counters=self._counters,
+            failure=failure,
             on_session=self._start_session,
             lease_s=lease_s,
         )

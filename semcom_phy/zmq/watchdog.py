@@ -1,4 +1,4 @@
-"""A watchdog over a flowgraph: it notices within two seconds that it is dead, and says which part of it."""
+"""A watchdog over a flowgraph: it notices within two seconds that it, or a part of it, is dead, and says which."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import zmq
 
 from semcom_phy.errors import ConfigurationError, FormatError, LinkError, SemcomError
-from semcom_phy.zmq.control import PROTOCOL_VERSION, ControlMessage, Kind, parse_control
+from semcom_phy.zmq.control import FAILURE, PROTOCOL_VERSION, ControlMessage, Kind, parse_control
 from semcom_phy.zmq.pmt import PmtValue
 from semcom_phy.zmq.processes import ProcessWatch
 from semcom_phy.zmq.sockets import PduReceiver, PduSender
@@ -26,6 +26,8 @@ from semcom_phy.zmq.waiting import Deadline, WakeSignal, checked_timeout
 PING_INTERVAL_S: Final = 0.25
 SILENCE_S: Final = 1.5
 _PINGS_REMEMBERED: Final = 4096
+#: Characters of what a flowgraph says of its own failure.
+_FAILURE_LENGTH: Final = 320
 
 
 class Verdict(Enum):
@@ -35,6 +37,7 @@ class Verdict(Enum):
     ALIVE = "it answers"
     PROCESS_ENDED = "its process has ended"
     NOT_ANSWERING = "its ZeroMQ thread no longer answers"
+    FAILED = "it answers, but has failed"
     WRONG_PEER = "another flowgraph is connected"
     BROKEN = "the watchdog itself has failed"
     CLOSED = "the watchdog is closed"
@@ -109,6 +112,7 @@ class Watchdog:
         self._closing = WakeSignal()  # for the thread
         self._verdict = Verdict.WAITING
         self._failure: str | None = None
+        self._condemned: str | None = None
         self._peer: Peer | None = None
         self._number = 0
         self._asked = False
@@ -160,6 +164,12 @@ class Watchdog:
             return self._verdict
 
     @property
+    def condemned(self) -> str | None:
+        """What the flowgraph has said of its failure, or `condemn` was told."""
+        with self._changed:
+            return self._condemned
+
+    @property
     def stats(self) -> WatchdogStats:
         """What has happened so far."""
         with self._changed:
@@ -177,6 +187,12 @@ class Watchdog:
         with self._changed:
             if self._failure is not None:
                 raise LinkError(self._failure)
+
+    def condemn(self, text: str) -> None:
+        """Take the flowgraph for failed, for a reason that somebody else has found. Any thread may call it."""
+        with self._changed:
+            self._condemned = self._condemned or text
+        self._fail(Verdict.FAILED, f"{text}; stop the flowgraph and start it again")
 
     def wait_ready(self, timeout_s: float = 10.0) -> Peer:
         """Wait until the flowgraph has answered the hello, and return who did.
@@ -297,6 +313,9 @@ class Watchdog:
                 f"two flowgraphs answer, processes {self._peer.process} and {answer.process}; stop one of them",
             )
             return
+        failure = None if echo else answer.details.get(FAILURE)
+        if failure is not None and answer.kind in (Kind.WELCOME, Kind.PONG):
+            self.condemn(_readable(failure))
         if answer.kind is Kind.PONG or echo:
             self._pongs += 1
             self._counters = answer.details
@@ -335,8 +354,16 @@ class Watchdog:
         self._fail(Verdict.NOT_ANSWERING, text)
 
     def _fail(self, verdict: Verdict, text: str) -> None:
+        """Enter a failure; the first one counts."""
         with self._changed:
-            self._verdict = verdict
-            self._failure = text
-            self._changed.notify_all()
-        self._alarm.set()
+            if self._failure is None:
+                self._verdict = verdict
+                self._failure = text
+                self._changed.notify_all()
+                self._alarm.set()
+
+
+def _readable(failure: PmtValue) -> str:
+    """What a flowgraph says of its failure, as one line of bounded length."""
+    text = failure if isinstance(failure, str) else "it says that it has failed"
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_FAILURE_LENGTH])

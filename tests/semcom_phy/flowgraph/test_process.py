@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from semcom_phy.errors import ConfigurationError, LinkError
+from semcom_phy.flowgraph.block_failure import BlockFailure
 from semcom_phy.flowgraph.process import KEPT_LINES, LINE_BYTES, FlowgraphProcess
 
 ROOT = Path(__file__).parents[3]
@@ -183,6 +184,34 @@ def test_a_listener_that_fails_does_not_stop_the_program(run: Run) -> None:
     assert within(10, lambda: not process.running)
     process.stop()
     assert process.lines == tuple(map(str, range(10)))
+
+
+DYING = "thread_body_wrapper :error: ERROR thread[thread-per-block[1]: <block sink(4)>]: "
+
+
+def test_a_block_that_dies_is_told_once(run: Run) -> None:
+    told: list[BlockFailure] = []
+    process = run(
+        "import sys; sys.stdin.read()\n"
+        f"for why in ('first', 'second'): print({DYING!r} + why, flush=True)\n"
+        "import signal; print('ready', flush=True); signal.pause()"
+    )
+    process.on_block_failure(told.append)
+    assert within(10, lambda: "ready" in process.lines)
+    assert process.block_failure == BlockFailure("sink(4)", "first")
+    assert told == [BlockFailure("sink(4)", "first")]
+    late: list[BlockFailure] = []
+    process.on_block_failure(late.append)
+    assert late == told
+    assert process.running
+
+
+def test_no_block_has_died(run: Run) -> None:
+    process = run("print('sink :error: not that bad', flush=True)")
+    process.on_block_failure(lambda failure: pytest.fail(str(failure)))
+    assert within(10, lambda: not process.running)
+    process.stop()
+    assert process.block_failure is None
 
 
 def test_environment_and_input(run: Run) -> None:

@@ -337,6 +337,63 @@ def test_a_crash_is_told_and_mended_once(doubles: Doubles, nothing_left: Nothing
     nothing_left(launch.addresses)
 
 
+DEAD_BLOCK = "block sink(4) has died: no such antenna"
+
+
+@pytest.mark.parametrize("how", ["log", "tell"])
+def test_a_dead_block_is_mended_as_a_crash_is(how: str, doubles: Doubles, nothing_left: NothingLeft) -> None:
+    """By its output, or by what it says itself: nobody waits for the answers that do not come."""
+    notices, frames = Notices(), some_frames(10)
+    launch = doubles(chain="copy", on={4: how, 7: how})
+    with make(launch, notices, window=1) as link:
+        link.open()
+        began = time.monotonic()
+        reception = link.send(frames)
+        assert time.monotonic() - began < 10
+        assert assert_accounted_for(frames, reception) == [4, 7, 8, 9]
+        assert notices == [
+            f"flowgraph double: {DEAD_BLOCK}; frame 4 is lost; starting it again",
+            f"flowgraph double: {DEAD_BLOCK}; frame 7 is lost; frames 8, 9 are lost",
+        ]
+        with pytest.raises(LinkError, match=r"double: block sink.* see its output and start anew"):
+            link.send(frames)
+    nothing_left(launch.addresses)
+
+
+def test_a_block_that_dies_before_the_flowgraph_answers(nothing_left: NothingLeft) -> None:
+    seen = []
+
+    def launch(addresses: LinkAddresses) -> FlowgraphProcess:
+        seen.append(addresses)
+        line = "thread_body_wrapper :error: ERROR thread[thread-per-block[1]: <block sink(4)>]: no such antenna"
+        code = f"import signal; print({line!r}, flush=True); print('and on', flush=True); signal.pause()"
+        return FlowgraphProcess([sys.executable, "-c", code, *addresses.as_arguments()], name="double")
+
+    began = time.monotonic()
+    with (
+        make(launch, ready_timeout_s=60) as link,
+        pytest.raises(LinkError, match=r"flowgraph double did not start: block sink\(4\) has died: no such antenna"),
+    ):
+        link.open()
+    assert time.monotonic() - began < 10
+    nothing_left(seen)
+
+
+def test_an_attached_flowgraph_says_that_a_block_has_died(doubles: Doubles, nothing_left: NothingLeft) -> None:
+    addresses, notices, frames = free_addresses(), Notices(), some_frames(4)
+    process = doubles(chain="copy", on={1: "tell"})(addresses)
+    with make(None, notices, addresses=addresses, window=1) as link:
+        assert assert_accounted_for(frames, link.send(frames)) == [1, 2, 3]
+        assert f"{DEAD_BLOCK}; stop the flowgraph and start it again; frame 1 is lost" in notices[-1]
+        with pytest.raises(LinkError, match=r"double: block sink\(4\) has died"):
+            link.send(frames)
+    with make(None, addresses=addresses) as link, pytest.raises(LinkError, match=r"block sink\(4\) has died"):
+        link.open()
+    assert process.running
+    process.stop()
+    nothing_left([addresses])
+
+
 def test_a_second_crash_is_the_last(doubles: Doubles, nothing_left: NothingLeft) -> None:
     notices = Notices()
     frames = some_frames(10)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcom_phy.radios.device_messages import DeviceMessages, block_failure
+from semcom_phy.radios.device_messages import DeviceMessages
 
 LINES = [
     "sink :warning: Soapy sink error: STREAM_ERROR",
@@ -84,12 +84,3 @@ def test_junk_is_survived(data: bytes) -> None:
     messages.feed(data)
     messages.feed(b"\nsO")
     assert messages.overruns >= 1
-
-
-def test_a_dead_block() -> None:
-    line = (
-        "thread_body_wrapper :error: ERROR thread[thread-per-block[1]: <block sink(4)>]: semcomloop: another "
-        "transmitter is active under this key"
-    )
-    assert block_failure(line) == "semcomloop: another transmitter is active under this key"
-    assert block_failure("sink :error: something else") is None

@@ -128,6 +128,16 @@ def test_hello_and_ping(channel: Channel) -> None:
     assert channel.responder.stats.answered == 2
 
 
+def test_a_failure_goes_with_every_answer() -> None:
+    failures: list[str | None] = [None, "a block has died", "a block has died"]
+    channel = Channel(capabilities={"echo": True}, counters=lambda: {"received": 3}, failure=lambda: failures.pop(0))
+    assert channel.ask(Kind.HELLO).details == {"echo": True}
+    assert channel.ask(Kind.PING).details == {"received": 3, "failure": "a block has died"}
+    assert channel.ask(Kind.HELLO).details == {"echo": True, "failure": "a block has died"}
+    assert channel.ask(Kind.PING, "other").details == {}  # a refusal: no business of theirs
+    channel.close()
+
+
 def test_a_ping_without_a_hello_is_refused(channel: Channel) -> None:
     assert channel.ask(Kind.PING).kind is Kind.REFUSE
     assert channel.responder.stats.refused == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -181,6 +182,56 @@ def test_another_version(link: ApplicationEnd, puppet: Puppet) -> None:
     puppet.say(Kind.PONG, puppet.next_request(), version=2)
     with pytest.raises(LinkError, match="version 2 of the control protocol"):
         link.receive(5)
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        ("block x(1) has died: no room", "^block x\\(1\\) has died: no room; stop the flowgraph and start it again$"),
+        ("a\nb\x1b[31m" + "c" * 1000, r"^a\?b\?\[31mc{312}; stop"),
+        (7, "^it says that it has failed; stop"),
+    ],
+    ids=["text", "unprintable", "number"],
+)
+def test_a_flowgraph_that_says_it_has_failed(link: ApplicationEnd, puppet: Puppet, failure: Any, says: str) -> None:
+    link.wait_ready()
+    puppet.say(Kind.PONG, puppet.next_request(), details={"failure": failure})
+    with pytest.raises(LinkError, match=says):
+        link.receive(5)
+    assert link.watchdog is not None
+    assert link.watchdog.verdict is Verdict.FAILED
+    assert link.watchdog.condemned is not None
+    link.watchdog.condemn("something else")  # the first failure counts
+    assert "something" not in link.watchdog.condemned
+    with pytest.raises(LinkError, match=says):
+        link.watchdog.attend()
+
+
+def test_a_flowgraph_that_has_failed_before_is_not_ready(link: ApplicationEnd) -> None:
+    with pytest.raises(LinkError, match="did not answer"):
+        link.wait_ready(0.0)
+    puppet = Puppet(link)
+    puppet.say(Kind.WELCOME, puppet.next_request(), details={"failure": "block x(1) has died"})
+    with pytest.raises(LinkError, match=r"block x\(1\) has died; stop the flowgraph"):
+        link.wait_ready(5)
+    puppet.close()
+
+
+def test_one_that_is_condemned_is_waited_for_no_longer(link: ApplicationEnd, puppet: Puppet) -> None:
+    link.wait_ready()
+    assert link.watchdog is not None
+    assert link.watchdog.condemned is None
+    began = time.monotonic()
+    somebody = threading.Timer(0.05, link.watchdog.condemn, ("block x(1) has died",))
+    somebody.start()
+    with pytest.raises(LinkError, match=r"block x\(1\) has died; stop the flowgraph"):
+        link.receive(10)
+    assert time.monotonic() - began < 2
+    somebody.join()
+    link.close()
+    assert link.watchdog.verdict is Verdict.CLOSED
+    link.watchdog.condemn("too late")
+    assert link.watchdog.verdict is Verdict.CLOSED
 
 
 def test_answers_that_were_not_asked_for(link: ApplicationEnd, puppet: Puppet) -> None:

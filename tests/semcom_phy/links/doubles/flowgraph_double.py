@@ -7,7 +7,8 @@ The first argument is a JSON object:
     seed, snr_db
     pause_s     before each answer, in the thread that works on frames: the watchdog is answered meanwhile
     on          {frame number: what happens on it}: "crash", "silence", "hang" (the ZeroMQ thread), "junk" (a PDU that
-                is no received frame comes first), "twice" (the answer comes twice)
+                is no received frame comes first), "twice" (the answer comes twice), "log" (GNU Radio's line of a block
+                that has died, and no answer from then on), "tell" (the watchdog is told of one; likewise)
 """
 
 import json
@@ -23,6 +24,8 @@ from semcom_phy.zmq import FlowgraphEnd, LinkAddresses, Pdu, UInt64
 options = json.loads(sys.argv[1])
 events = {int(number): what for number, what in options.get("on", {}).items()}
 never = threading.Event()
+failures: list[str] = []
+LOGGED = "thread_body_wrapper :error: ERROR thread[thread-per-block[1]: <block sink(4)>]: no such antenna"
 frames: queue.Queue = queue.Queue()
 
 
@@ -56,6 +59,12 @@ def work(end: FlowgraphEnd) -> None:
                 os._exit(3)
             case "silence":
                 continue
+            case "log":
+                print(LOGGED, file=sys.stderr, flush=True)
+                never.wait()
+            case "tell":
+                failures.append("block sink(4) has died: no such antenna")
+                never.wait()
             case "junk":
                 end.post(Pdu({"frame": UInt64(pdu.metadata["frame"]), "header": "a symbol"}, np.ones(3, np.float32)))
                 end.post(Pdu({"frame": "a symbol"}))
@@ -73,6 +82,10 @@ def take(pdu: Pdu) -> None:
     frames.put(pdu)
 
 
-with FlowgraphEnd(LinkAddresses(*options["addresses"]), capabilities={"flowgraph": "double"}) as end:
+with FlowgraphEnd(
+    LinkAddresses(*options["addresses"]),
+    capabilities={"flowgraph": "double"},
+    failure=lambda: failures[0] if failures else None,
+) as end:
     threading.Thread(target=work, args=(end,), daemon=True).start()
     end.serve(take)
