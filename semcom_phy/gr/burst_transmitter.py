@@ -13,15 +13,19 @@ import pmt
 
 from semcom_phy.coding.transport import TurboCode
 from semcom_phy.errors import ConfigurationError, LinkError, SemcomError
+from semcom_phy.gr.burst_receiver import SHOWN_SYMBOLS, STATUS, SYMBOLS
 from semcom_phy.gr.metadata import SESSION
 from semcom_phy.gr.stream_block import BURST, FRAME_BEGIN, FRAME_END, FrameTag, StreamBlock
+from semcom_phy.gr.symbol_tap import payload_places
 from semcom_phy.links.air_frames import FrameFormat, frame_bursts
 from semcom_phy.links.air_link import GAP_SYMBOLS, LEAD_SYMBOLS, TAIL_SYMBOLS
 from semcom_phy.links.base import Frame
 from semcom_phy.links.frame_pdus import frame_from_pdu, lost_pdu
-from semcom_phy.waveform import Transmitter, TransmitterConfig, Waveform
+from semcom_phy.waveform import Burst, Transmitter, TransmitterConfig, Waveform
 from semcom_phy.waveform.fragments import DEFAULT_FRAGMENT_SYMBOLS
-from semcom_phy.zmq import Pdu
+from semcom_phy.waveform.layout import burst_symbols
+from semcom_phy.waveform.transmitter import modulate_burst
+from semcom_phy.zmq import Pdu, PmtValue, UInt64
 
 FRAMES: Final = "frames"
 SENT: Final = "sent"
@@ -67,6 +71,10 @@ class BurstTransmitter(StreamBlock):
     answer to an application whose flowgraph only transmits. `REFUSED` gives such a PDU for frames that cannot be sent:
     more than `MAX_WAITING` at a time, or out of the bounds of `frame_bursts`.
 
+    For displays: ``symbols``, a PDU with up to `SHOWN_SYMBOLS` payload symbols of each burst (c32vector, unit mean
+    energy, before the pulse); ``status``, a PDU with counts and the level and peak of the last burst, in dB of full
+    scale, after every burst and frame.
+
     `modulation`, `fec`, `passes`, `interleave`, `fragment_symbols`, `link`: see `FrameFormat`. `rate`: of the turbo
     code; None is 1/3, or 1/8 for payloads below 24 bits. `level_dbfs`: see `TransmitterConfig`. `first_image`: number
     of the first frame in the burst headers, None a random one.
@@ -89,7 +97,8 @@ class BurstTransmitter(StreamBlock):
         link: int = 0,
         first_image: int | None = None,
     ) -> None:
-        StreamBlock.__init__(self, "Burst Transmitter", [FRAMES], [SENT, REFUSED], None, [np.complex64])
+        outputs = [SENT, REFUSED, SYMBOLS, STATUS]
+        StreamBlock.__init__(self, "Burst Transmitter", [FRAMES], outputs, None, [np.complex64])
         self.frame_format = FrameFormat(
             modulation,
             fec,
@@ -112,9 +121,11 @@ class BurstTransmitter(StreamBlock):
         self._pieces: Iterator[_Piece] = iter(())
         self._piece: _Piece | None = None
         self._bursts = 0
-        #: Frames and bursts that are out.
+        #: Frames and bursts that are out, and frames that cannot be sent.
         self.frames_sent = 0
+        self.frames_refused = 0
         self.bursts_sent = 0
+        self._measured: dict[str, PmtValue] = {}
         self.set_msg_handler(pmt.intern(FRAMES), self.handle_frame)
         # So that the encoder's kernels are compiled (seconds, the first time) before the first frame.
         frame_bursts(Frame(b"\0", np.zeros(64, np.uint8)), FrameFormat(modulation), 0)
@@ -125,7 +136,7 @@ class BurstTransmitter(StreamBlock):
 
     def handle_frame(self, message: pmt.pmt_base) -> None:
         """Handle a message at ``frames``."""
-        self.guarded(message, self._take, lambda pdu: self.publish(REFUSED, pdu))
+        self.guarded(message, self._take, self._give_refused)
 
     def _take(self, pdu: Pdu) -> None:
         number, frame = frame_from_pdu(pdu)
@@ -183,7 +194,12 @@ class BurstTransmitter(StreamBlock):
         current, self._current = self._current, None
         self._pieces = iter(())
         if current is not None:
-            self.publish(REFUSED, lost_pdu(current.tag.frame, _session(current.tag)))
+            self._give_refused(lost_pdu(current.tag.frame, _session(current.tag)))
+
+    def _give_refused(self, pdu: Pdu) -> None:
+        self.frames_refused += 1
+        self.publish(REFUSED, pdu)
+        self._publish_status()
 
     def _finish(self) -> None:
         current, self._current = self._current, None
@@ -191,6 +207,7 @@ class BurstTransmitter(StreamBlock):
             self.frames_sent += 1
             metadata = {**_session(current.tag), "fragments_sent": self._bursts}
             self.publish(SENT, lost_pdu(current.tag.frame, metadata))
+            self._publish_status()
 
     def _frame_pieces(self, waiting: _Waiting) -> Iterator[_Piece]:
         """The samples of a frame, burst by burst: a whole one can take a gigabyte."""
@@ -204,6 +221,7 @@ class BurstTransmitter(StreamBlock):
         for number, burst in enumerate(bursts):
             samples = self._transmitter.modulate(burst)
             self.bursts_sent += 1
+            self._show(burst, samples)
             yield _Piece(samples, [(0, BURST, pmt.from_uint64(number))])
             yield _Piece(self._silence(GAP_SYMBOLS))
         tail = self._silence(TAIL_SYMBOLS)
@@ -211,6 +229,31 @@ class BurstTransmitter(StreamBlock):
         if self._burst_tags:
             end.append((tail.size - 1, "tx_eob", pmt.PMT_T))
         yield _Piece(tail, end)
+
+    def _show(self, burst: Burst, samples: Samples) -> None:
+        """Tell the displays of a burst."""
+        if self.heard(SYMBOLS):
+            places = payload_places(burst.header)[:SHOWN_SYMBOLS]
+            symbols = modulate_burst(burst)[places].astype(np.complex64)
+            self.publish(SYMBOLS, Pdu({"modulation": burst.header.modulation}, symbols))
+        # The pulses spread the burst a little beyond its symbols: their duration is what its mean power refers to.
+        duration = burst_symbols(burst.header.data_symbols) * self._transmitter.config.waveform.samples_per_symbol
+        power = np.square(np.abs(samples), dtype=np.float64)
+        self._measured = {
+            "level_dbfs": float(10 * np.log10(power.sum() / duration)),
+            "peak_dbfs": float(10 * np.log10(power.max())),
+            "modulation": burst.header.modulation,
+        }
+        self._publish_status()
+
+    def _publish_status(self) -> None:
+        counts = {
+            "frames_sent": self.frames_sent,
+            "frames_refused": self.frames_refused,
+            "frames_waiting": len(self._waiting),
+            "bursts_sent": self.bursts_sent,
+        }
+        self.publish(STATUS, Pdu({**{name: UInt64(count) for name, count in counts.items()}, **self._measured}))
 
     def _silence(self, symbols: int) -> Samples:
         return np.zeros(symbols * self._transmitter.config.waveform.samples_per_symbol, np.complex64)

@@ -1,4 +1,4 @@
-"""GNU Radio block: what Burst Receiver counts and measures, as a table in the window of the flowgraph."""
+"""GNU Radio block: what Burst Receiver or Burst Transmitter counts, as a table in the window of the flowgraph."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Final
 import pmt
 from PyQt5 import Qt
 
+from semcom_phy.errors import ConfigurationError
 from semcom_phy.gr.pdu_block import MessageBlock
 from semcom_phy.zmq import Pdu, PmtValue
 
 STATUS: Final = "status"
 
 #: Key in the metadata of the status, its text, and how it is written.
-ROWS: Final[tuple[tuple[str, str, str], ...]] = (
+Rows = tuple[tuple[str, str, str], ...]
+
+_RECEIVER: Final[Rows] = (
     ("esn0_db", "Es/N0", "{:.1f} dB"),
     ("cfo_hz", "Carrier offset", "{:+.1f} Hz"),
     ("clock_offset_ppm", "Clock offset", "{:+.1f} ppm"),
@@ -30,13 +33,24 @@ ROWS: Final[tuple[tuple[str, str, str], ...]] = (
     ("frames_lost", "Frames lost", "{}"),
     ("blocks_failed", "Code blocks failed", "{}"),
 )
+_TRANSMITTER: Final[Rows] = (
+    ("level_dbfs", "Level", "{:.1f} dBFS"),
+    ("peak_dbfs", "Peak", "{:.1f} dBFS"),
+    ("modulation", "Modulation", "{}"),
+    ("bursts_sent", "Bursts sent", "{}"),
+    ("frames_sent", "Frames sent", "{}"),
+    ("frames_waiting", "Frames waiting", "{}"),
+    ("frames_refused", "Frames refused", "{}"),
+)
+#: The tables that there are, by the block that gives the status.
+TABLES: Final[dict[str, Rows]] = {"receiver": _RECEIVER, "transmitter": _TRANSMITTER}
 _UNKNOWN: Final = "–"
 
 
-def describe_status(status: Mapping[str, PmtValue]) -> list[str]:
-    """The right column of the table, top to bottom: `ROWS` as text, a dash for what is not there or is no number."""
+def describe_status(status: Mapping[str, PmtValue], rows: Rows = _RECEIVER) -> list[str]:
+    """The right column of a table, top to bottom: `rows` as text, a dash for what is not there or is no number."""
     column = []
-    for key, _, form in ROWS:
+    for key, _, form in rows:
         value = status.get(key)
         try:
             column.append(_UNKNOWN if value is None else form.format(value))
@@ -52,14 +66,20 @@ class _Messenger(Qt.QObject):
 
 
 class BurstView(MessageBlock):
-    """A table of Burst Receiver's ``status`` messages; `widget` goes into the window. `title`: above the table."""
+    """A table of ``status`` messages; `widget` goes into the window.
 
-    def __init__(self, title: str = "Bursts") -> None:
+    `title`: above the table. `end`: one of `TABLES`, the block whose status it is (ConfigurationError for others).
+    """
+
+    def __init__(self, title: str = "Bursts", end: str = "receiver") -> None:
         MessageBlock.__init__(self, "Burst View", [STATUS], [])
+        if end not in TABLES:
+            raise ConfigurationError(f"end must be one of {', '.join(TABLES)}, got {end!r}")
+        self._rows = TABLES[end]
         self.widget = Qt.QGroupBox(title)
         layout = Qt.QGridLayout(self.widget)
         self._values = []
-        for row, (_, text, _) in enumerate(ROWS):
+        for row, (_, text, _) in enumerate(self._rows):
             value = Qt.QLabel(_UNKNOWN)
             value.setAlignment(Qt.Qt.AlignRight)
             # Wide enough from the start, so that the window does not move with the numbers.
@@ -67,7 +87,7 @@ class BurstView(MessageBlock):
             layout.addWidget(Qt.QLabel(text), row, 0)
             layout.addWidget(value, row, 1)
             self._values.append(value)
-        layout.setRowStretch(len(ROWS), 1)
+        layout.setRowStretch(len(self._rows), 1)
         self._messenger = _Messenger()
         self._messenger.arrived.connect(self._show)
         self.set_msg_handler(pmt.intern(STATUS), self.handle_status)
@@ -77,7 +97,7 @@ class BurstView(MessageBlock):
         self.guarded(message, self._take)
 
     def _take(self, pdu: Pdu) -> None:
-        self._messenger.arrived.emit(describe_status(pdu.metadata))
+        self._messenger.arrived.emit(describe_status(pdu.metadata, self._rows))
 
     def _show(self, column: list[str]) -> None:
         for label, text in zip(self._values, column, strict=True):

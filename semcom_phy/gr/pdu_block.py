@@ -22,8 +22,8 @@ OUT: Final = "out"
 class MessageBlock(gr.basic_block):
     """A block with message ports `inputs` and `outputs`, and, with signatures as GNU Radio has them, sample streams.
 
-    In GNU Radio 3.10.5 an exception in a message handler ends the block's thread without a word, and the flowgraph
-    runs on, deaf. Handlers of subclasses do their work in `guarded`, which counts, logs and goes on.
+    In GNU Radio 3.10.5 an exception in a message handler ends the block's thread with a line in the log, and the
+    flowgraph runs on, deaf. Handlers of subclasses do their work in `guarded`, which counts, logs and goes on.
     """
 
     def __init__(
@@ -42,6 +42,10 @@ class MessageBlock(gr.basic_block):
     def publish(self, port: str, pdu: Pdu) -> None:
         """Send a PDU to whoever is connected to an output."""
         self.message_port_pub(pmt.intern(port), message_from_pdu(pdu))
+
+    def heard(self, port: str) -> bool:
+        """Whether anything is connected to an output, once the flowgraph has started."""
+        return bool(pmt.is_pair(self.to_basic_block().message_subscribers(pmt.intern(port))))
 
     def guarded(
         self,

@@ -18,6 +18,12 @@ Symbols = npt.NDArray[np.complex64]
 _REMEMBERED: Final = 32
 
 
+def payload_places(header: BurstHeader) -> npt.NDArray[np.int64]:
+    """Places of the payload symbols of a burst, counted from its first preamble symbol: int64 (payload symbols,)."""
+    strong = HEADER_SYMBOLS + header.application_symbols
+    return burst_layout(header.data_symbols).data[strong : strong + header.payload_symbols]
+
+
 class SymbolTap(SignalDump):
     """Keeps the equalised symbols of the last bursts in memory, where a `SignalDump` writes them to files."""
 
@@ -45,9 +51,7 @@ class SymbolTap(SignalDump):
     def payload(self, position: float, header: BurstHeader) -> Symbols:
         """Payload symbols of the burst at this position, of unit mean energy when sent; each is given once."""
         symbols = self._found.pop(position, np.empty(0, np.complex64))
-        data = burst_layout(header.data_symbols).data
-        strong = HEADER_SYMBOLS + header.application_symbols
-        places = data[strong : strong + header.payload_symbols]
+        places = payload_places(header)
         return symbols[places[places < symbols.size]]
 
 

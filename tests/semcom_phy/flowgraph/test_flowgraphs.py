@@ -24,6 +24,9 @@ GUI_FORMS = [path for path in FLOWGRAPHS if path.stem.endswith("_gui")]
 NEED_A_RADIO = {"soapy_rx", "soapy_tx", "uhd_rx", "uhd_tx"}
 ATTACHED = [flowgraph.name for flowgraph in catalogue.flowgraphs() if flowgraph.attaches]
 STARTED = [name for name in ATTACHED if name not in NEED_A_RADIO]
+#: These are given no frames to send.
+ONLY_RECEIVE = {"air_rx", "sigmf_replay", "soapy_rx", "uhd_rx"}
+ENDS = ("data_to_flowgraph", "data_from_flowgraph", "control_to_flowgraph", "control_from_flowgraph")
 READY_S = 60.0
 END_S = 20.0
 #: Loads and saves flowgraphs as Companion does.
@@ -54,6 +57,16 @@ def test_files_can_go_anywhere(path: Path) -> None:
             assert str(catalogue.FLOWGRAPHS.parent) not in value, key
 
 
+@pytest.mark.parametrize("name", ATTACHED)
+def test_a_transmitter_and_a_receiver_have_ports_of_their_own(name: str) -> None:
+    """So that both run on one host without options."""
+    defaults = {parameter.id: parameter.default for parameter in catalogue.find(name).parameters}
+    first = 52011 if name in ONLY_RECEIVE else 52001
+    assert [defaults[end] for end in ENDS] == [f"tcp://127.0.0.1:{first + number}" for number in range(4)]
+    page = (catalogue.FLOWGRAPHS / f"{name}.md").read_text()
+    assert f"| the four addresses of the application | ports {first} to {first + 3} |" in page
+
+
 @pytest.mark.slow
 def test_companion_would_save_them_as_they_are(gnuradio: GnuRadio, tmp_path: Path) -> None:
     command = [gnuradio.python, "-c", SAVE, tmp_path, *FLOWGRAPHS]
@@ -76,12 +89,8 @@ def running(
 ) -> Iterator[subprocess.Popen[str]]:
     """The program of a flowgraph in a folder of its own, connecting to `application`, without a display or input."""
     arguments = [
-        f"--{direction}={address}"
-        for direction, address in zip(
-            ("data-to-flowgraph", "data-from-flowgraph", "control-to-flowgraph", "control-from-flowgraph"),
-            application.addresses.as_arguments(),
-            strict=True,
-        )
+        f"--{end.replace('_', '-')}={address}"
+        for end, address in zip(ENDS, application.addresses.as_arguments(), strict=True)
     ]
     if "--address" in [parameter.option for parameter in catalogue.parameters(grc_file.read(path))]:
         arguments.append(f"--address=ipc://{folder}/air")  # several of them run side by side

@@ -144,10 +144,12 @@ def test_a_recording_that_begins_again(tmp_path: Path, gnuradio: GnuRadio) -> No
 # --- transmitter ---------------------------------------------------------------------------------------------
 
 
-def transmit(folder: Path, gnuradio: GnuRadio, pdus: list[Pdu], answers: dict[str, int], **block: Any) -> Samples:
+def transmit(
+    folder: Path, gnuradio: GnuRadio, pdus: list[Pdu], answers: dict[str, int], symbols: bool = False, **block: Any
+) -> Samples:
     harness.write_pdus(folder, pdus)
     tail = TAIL_SYMBOLS * SPS // 2
-    harness.run_block(gnuradio, "transmit", folder, block=block, answers=answers, tail=tail)
+    harness.run_block(gnuradio, "transmit", folder, block=block, answers=answers, symbols=symbols, tail=tail)
     samples: Samples = np.load(folder / "samples.npy")
     return samples
 
@@ -190,6 +192,34 @@ def test_samples_of_the_transmitter(tmp_path: Path, gnuradio: GnuRadio) -> None:
     assert sorted((offset, key) for offset, key, _ in found) == sorted(tags)
     sent = harness.read_pdus(tmp_path, "sent")
     assert [(pdu.metadata["frame"], pdu.metadata["fragments_sent"]) for pdu in sent] == [(0, 6), (1, 6), (2, 6)]
+
+
+def test_what_the_transmitter_shows(tmp_path: Path, gnuradio: GnuRadio) -> None:
+    """Symbols as a receiver without noise sees them, and the level that the samples have."""
+    frames = some_frames(2, 1200)
+    pdus = [frame_to_pdu(0, frames[0]), Pdu({"frame": UInt64(1)}, np.ones(10, np.uint8)), frame_to_pdu(2, frames[1])]
+    block = {"modulation": "16qam", "rate": 0.5, "level_dbfs": -3.0, "continuous": False}
+    samples = transmit(tmp_path, gnuradio, pdus, {"sent": 2, "status": 5}, symbols=True, **block)
+    np.save(tmp_path / "samples.npy", samples)
+    shown = [pdu.vector for pdu in harness.read_pdus(tmp_path, "symbols")]
+    (tmp_path / "received").mkdir()
+    np.save(tmp_path / "received" / "samples.npy", samples)
+    harness.run_block(gnuradio, "receive", tmp_path / "received", block={})
+    heard_symbols = [pdu.vector for pdu in harness.read_pdus(tmp_path / "received", "symbols")]
+    assert [one.size for one in shown] == [FrameFormat("16qam", turbo=TurboCode(rate=0.5)).coded_length(1200) // 4] * 2
+    for sent, received in zip(shown, heard_symbols, strict=True):
+        np.testing.assert_allclose(sent, received, atol=0.05)
+
+    status = [pdu.metadata for pdu in harness.read_pdus(tmp_path, "status")]
+    assert len(status) == 5  # after each of two bursts and of three frames
+    counts = ("frames_sent", "frames_refused", "frames_waiting", "bursts_sent")
+    assert [status[-1][key] for key in counts] == [2, 1, 0, 2]
+    # Its peak would pass 0.9 of full scale: the burst is sent with less.
+    assert status[-1]["peak_dbfs"] == pytest.approx(20 * np.log10(0.9), abs=0.01)
+    assert status[-1]["peak_dbfs"] == pytest.approx(20 * np.log10(np.abs(samples).max()), abs=0.01)
+    level = harness.read_pdus(tmp_path / "received", "bursts")[-1].metadata["level_dbfs"]
+    assert status[-1]["level_dbfs"] == pytest.approx(level, abs=0.1)
+    assert level < -5.0
 
 
 def test_without_frames_zeros_come(tmp_path: Path, gnuradio: GnuRadio) -> None:

@@ -3,6 +3,7 @@
     sliders.py PROGRAM OPTIONS…
 
 Each line ``NAME VALUE`` moves a slider and is answered by ``NAME VALUE``, the value that the flowgraph has then. The
+line ``tables`` is answered by ``tables JSON``, the texts of all tables in the window: [name, value] of each row. The
 level of each burst is told as ``level VALUE``, in dB of full scale. The window closes at the end of standard input.
 """
 # mypy: disable-error-code="import-not-found, import-untyped, misc"
@@ -10,6 +11,7 @@ level of each burst is told as ``level VALUE``, in dB of full scale. The window 
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 
 import pmt
@@ -59,9 +61,18 @@ def main(program: str, options: list[str]) -> None:
                 self.lines.setEnabled(False)
                 self.close()
                 return
+            if line == "tables\n":
+                print("tables", json.dumps(self.tables()), flush=True)
+                return
             name, value = line.split()
             getattr(self, f"_{name}_win").findChild(Qt.QDoubleSpinBox).setValue(float(value))
             print(name, getattr(self, f"get_{name}")(), flush=True)
+
+        def tables(self) -> list[tuple[str, str]]:
+            layouts = [box.layout() for box in self.findChildren(Qt.QGroupBox)]
+            widgets = [layout.itemAt(place).widget() for layout in layouts for place in range(layout.count())]
+            texts = [widget.text() for widget in widgets if isinstance(widget, Qt.QLabel)]
+            return list(zip(texts[0::2], texts[1::2], strict=True))
 
     module.main(top_block_cls=Moved)
 

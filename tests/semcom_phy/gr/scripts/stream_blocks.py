@@ -112,7 +112,8 @@ def transmit(config, folder):
     sink = Sink(config["answers"]["sent"], config["tail"])
     graph.connect(block, sink)
     answers = config["answers"]
-    collectors = [Collector(folder, port, answers.get(port, 0)) for port in (SENT, REFUSED)]
+    ports = (SENT, REFUSED, STATUS, *([SYMBOLS] if config["symbols"] else []))
+    collectors = [Collector(folder, port, answers.get(port, 0)) for port in ports]
     for collector in collectors:
         graph.msg_connect(block, collector.name, collector, IN)
     graph.start()
