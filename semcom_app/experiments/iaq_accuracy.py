@@ -1,17 +1,20 @@
 """Accuracy of a classifier behind IAQ: against ρ, the weights' exponent and the error rate of the channel.
 
 Everything is done on batches of pictures. The header is taken to arrive, as in the paper; the payload goes over a
-binary symmetric channel. `docs/make_iaq_results.py` makes the figures.
+binary symmetric channel. What header and payload cost over the uncoded link, whose header is protected, is counted
+apart (`Cost`). `docs/make_iaq_results.py` makes the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import binomtest
 
 from semcom_app.allocation.attention_sum_threshold import calibrate_sum_threshold
 from semcom_app.allocation.attention_threshold import calibrate_attention_threshold
@@ -22,7 +25,10 @@ from semcom_app.codecs.iaq_config import IaqConfig, make_iaq_config
 from semcom_app.codecs.iaq_quantizers import CONTAINER_BITS, BudgetError, fit_quantizers, patch_header
 from semcom_app.codecs.iaq_samples import CHANNELS, assemble_pictures, block_samples, extract_blocks
 from semcom_app.patch_quantization import PatchQuantizer
+from semcom_phy.coding.transport import TurboCode
 from semcom_phy.errors import ConfigurationError
+from semcom_phy.links.framing import SIGNALLING_SYMBOLS, header_symbols
+from semcom_phy.links.payload_coding import payload_coded_length
 
 _PICTURES_AT_ONCE = 64
 RULES = ("majority", "sum")
@@ -72,12 +78,14 @@ class Trial:
     flip_probability: float = 0.0
 
     def describe(self) -> dict[str, Any]:
-        """For the results' JSON."""
+        """For the results' JSON; no two trials of a group have the same."""
         config = self.config
+        thresholded = config.threshold is not None
         return {
             "curve": self.curve,
             "allocator": config.allocator,
-            "rho": None if config.threshold is not None else config.rho,
+            "rho": None if thresholded else config.rho,
+            **({"threshold": config.threshold} if thresholded else {}),
             "gamma": config.gamma,
             "minimum": config.minimum,
             "mu": config.mu,
@@ -85,42 +93,79 @@ class Trial:
         }
 
 
-def transmit(task: Task, trial: Trial, seed: tuple[int, int]) -> tuple[NDArray[np.uint8], float]:
-    """Pictures after quantization and channel, uint8 (n, H, W, 3), and the mean ρ, header counted.
+@dataclass(frozen=True)
+class Cost:
+    """What a picture costs, mean over the pictures.
 
-    The paper's header counts as eq. (12) has it; any other as it is sent, container included. Fixed-M needs no M_i
-    per patch, so that its header is free, as in the paper.
+    rho_spent: ρ, header counted: the paper's as eq. (12) has it, any other as it is sent, container included. Fixed-M
+    needs no M_i per patch, so that its header is free, as in the paper. header_share: of the header among the bits
+    that ρ counts. header_bits: of header and container as the link sends them, whatever ρ counts. payload_bits.
+    channel_uses: of the uncoded link with BPSK, signalling and the protected header included.
     """
+
+    rho_spent: float
+    header_share: float
+    header_bits: float
+    payload_bits: float
+    channel_uses: float
+
+
+def transmit(task: Task, trial: Trial, seed: tuple[int, int]) -> tuple[NDArray[np.uint8], Cost]:
+    """Pictures after quantization and channel, uint8 (n, H, W, 3), and what they cost."""
     config, rng = replace(trial.config, patch=task.side), np.random.default_rng(seed)
     count, height, width, _ = task.pictures.shape
+    samples = block_samples(task.side, config.colour)
     received = np.empty_like(task.pictures)
-    spent = 0
+    counted, headers, payloads = 0, np.empty(count, np.int64), np.empty(count, np.int64)
     for first in range(0, count, _PICTURES_AT_ONCE):
         rows = slice(first, first + _PICTURES_AT_ONCE)
         blocks = extract_blocks(task.pictures[rows], task.side, config.colour)
-        samples = block_samples(task.side, config.colour)
         mu = 0.0 if config.mu is None else config.mu
         quantizer = fit_quantizers(blocks, task.importance[rows], height, width, config, mu)
         payload = quantizer.to_bits(quantizer.quantize(blocks.reshape(-1, samples)))
-        spent += payload.size + _header_bits(quantizer, len(blocks), height, width, config)
+        headers[rows] = _header_bytes(quantizer, len(blocks), height, width, config)
+        payloads[rows] = samples * quantizer.bits.reshape(len(blocks), -1).sum(axis=1, dtype=np.int64)
+        counted += _counted_header_bits(headers[rows], quantizer.bits.size // len(blocks), config)
         values = _received_values(quantizer, payload, samples, config, trial.flip_probability, rng)
         received[rows] = assemble_pictures(values.reshape(blocks.shape), height, width, task.side, config.colour)
-    return received, compression_ratio(spent, count * task.patches, task.samples)
+    spent = counted + int(payloads.sum())
+    uses = [uncoded_channel_uses(int(h), int(b)) for h, b in zip(headers, payloads, strict=True)]
+    cost = Cost(
+        compression_ratio(spent, count * task.patches, task.samples),
+        counted / spent,
+        8.0 * float(headers.mean()),
+        float(payloads.mean()),
+        float(np.mean(uses)),
+    )
+    return received, cost
 
 
-def _header_bits(quantizer: PatchQuantizer, pictures: int, height: int, width: int, config: IaqConfig) -> int:
-    """Of all pictures together."""
-    if config.allocator == "fixed":
-        return 0
+def uncoded_channel_uses(header_bytes: int, payload_bits: int) -> int:
+    """BPSK symbols of a frame of the NumPy link without a code: signalling, protected header, payload and its CRC."""
+    payload = payload_coded_length(payload_bits, "none", TurboCode())
+    return SIGNALLING_SYMBOLS + header_symbols(header_bytes) + payload
+
+
+def _header_bytes(
+    quantizer: PatchQuantizer, pictures: int, height: int, width: int, config: IaqConfig
+) -> NDArray[np.int64]:
+    """Of each picture, container included, (pictures,)."""
     count = quantizer.bits.size // pictures
-    if config.paper_header:
-        return pictures * header_bits(count, config.maximum)
-    total = 0
+    sizes = np.empty(pictures, np.int64)
     for i in range(pictures):
         own = slice(i * count, (i + 1) * count)
         one = PatchQuantizer(quantizer.bits[own], quantizer.low[own], quantizer.high[own], quantizer.fill[own])
-        total += CONTAINER_BITS + 8 * len(patch_header(one, height, width, config))
-    return total
+        sizes[i] = CONTAINER_BITS // 8 + len(patch_header(one, height, width, config))
+    return sizes
+
+
+def _counted_header_bits(header_bytes: NDArray[np.int64], patches: int, config: IaqConfig) -> int:
+    """What counts against ρ, of all pictures together; see `Cost`."""
+    if config.allocator == "fixed":
+        return 0
+    if config.paper_header:
+        return header_bytes.size * header_bits(patches, config.maximum)
+    return 8 * int(header_bytes.sum())
 
 
 def _received_values(
@@ -144,15 +189,44 @@ def judge(task: Task, pictures: NDArray[np.uint8]) -> dict[str, Any]:
     """Accuracies on pictures as they arrived, with 95 % Wilson intervals; and the PSNR of all together, dB."""
     numbers = task.classifier.log_probabilities(pictures)
     error = np.mean((pictures.astype(np.float32) - task.pictures) ** 2, dtype=np.float64)
-    row: dict[str, Any] = {
-        "psnr_db": float(10.0 * np.log10(255.0**2 / error)) if error else None,
-        **_accuracy("single", single_views(numbers) == task.labels),
-    }
+    right = {"single": single_views(numbers) == task.labels}
     if task.view_sets is not None:
         truth = task.labels[task.view_sets[:, 0]]
-        for rule in RULES:
-            row |= _accuracy(rule, fuse(rule, numbers[task.view_sets]) == truth)
-    return row
+        right |= {rule: fuse(rule, numbers[task.view_sets]) == truth for rule in RULES}
+    row: dict[str, Any] = {"psnr_db": float(10.0 * np.log10(255.0**2 / error)) if error else None}
+    for name, verdicts in right.items():
+        row |= _accuracy(name, verdicts)
+    return {**row, "verdicts": pack_verdicts(right["single" if task.view_sets is None else "majority"])}
+
+
+def pack_verdicts(right: NDArray[np.bool_]) -> str:
+    """Right or wrong of each picture or set of views, a bit each, in hexadecimal digits."""
+    return np.packbits(right).tobytes().hex()
+
+
+def unpack_verdicts(digits: str, count: int) -> NDArray[np.bool_]:
+    """What `pack_verdicts` was given, (count,)."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8), count=count).astype(bool)
+
+
+def paired_difference(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> dict[str, Any]:
+    """Accuracy of `second` less that of `first` on the same n pictures, with its 95 % interval and McNemar's test.
+
+    The interval is Bonett and Price's adjusted Wald interval; the p value that of the exact test, two-sided.
+    """
+    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    n, discordant = first.size, only_first + only_second
+    shares = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
+    centre = shares[1] - shares[0]
+    reach = float(ndtri(0.975)) * np.sqrt((sum(shares) - centre**2) / (n + 2))
+    return {
+        "only_first_right": only_first,
+        "only_second_right": only_second,
+        "difference": (only_second - only_first) / n,
+        "difference_low": max(-1.0, centre - reach),
+        "difference_high": min(1.0, centre + reach),
+        "p_value": float(binomtest(only_first, discordant).pvalue) if discordant else 1.0,
+    }
 
 
 def _accuracy(name: str, right: NDArray[np.bool_]) -> dict[str, Any]:
@@ -167,17 +241,35 @@ def _accuracy(name: str, right: NDArray[np.bool_]) -> dict[str, Any]:
     }
 
 
-def run_trials(task: Task, trials: Sequence[Trial], seed: int) -> Iterator[dict[str, Any]]:
+def run_trials(
+    task: Task, trials: Sequence[Trial], seed: int, known: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[dict[str, Any]]:
     """Results of the trials, one row each, in order; those whose budget is impossible are left out.
 
-    Channels draw from (seed, number of the trial).
+    Channels draw from (seed, number of the trial). `known`: rows of before; what they hold is not measured again.
     """
     for number, trial in enumerate(trials):
+        described = trial.describe()
+        row = next((row for row in known if described.items() <= row.items()), None)
+        if row is None:
+            try:
+                received, cost = transmit(task, trial, (seed, number))
+            except BudgetError:
+                continue
+            row = {"task": task.name, **described, **asdict(cost), **judge(task, received)}
+        yield dict(row)
+
+
+def run_costs(task: Task, trials: Sequence[Trial], pictures: int) -> Iterator[dict[str, Any]]:
+    """What the first so many pictures cost with each of the trials, nothing classified."""
+    some = replace(task, pictures=task.pictures[:pictures], importance=task.importance[:pictures])
+    for trial in trials:
         try:
-            received, rho = transmit(task, trial, (seed, number))
+            _, cost = transmit(some, trial, (0, 0))
         except BudgetError:
             continue
-        yield {"task": task.name, **trial.describe(), "rho_spent": rho, **judge(task, received)}
+        cbr = cost.channel_uses / some.pictures[0].size
+        yield {"task": task.name, **trial.describe(), **asdict(cost), "cbr": cbr, "pictures": len(some.pictures)}
 
 
 # --- what the figures hold -------------------------------------------------------------------------
@@ -189,17 +281,16 @@ def error_free_trials(task: Task, ratios: Sequence[float], improved_ratios: Sequ
     for rho in ratios:
         trials += [Trial(name, make_iaq_config(name, "paper", {"rho": rho})) for name in ("ia", "wf", "topk")]
         trials += list(_calibrated(task, rho))
-    trials += [Trial("fixed", fixed_config(task, bits)) for bits in range(1, 5)]
+    trials += [Trial("fixed", fixed_config(bits)) for bits in range(1, 5)]
     trials += [
         Trial("ia, improved", make_iaq_config("ia", "improved", {"rho": rho})) for rho in (*improved_ratios, *ratios)
     ]
     return trials
 
 
-def fixed_config(task: Task, bits: int) -> IaqConfig:
-    """Fixed-M: as `fit_quantizers` counts a header that Fixed-M does not send, ρ is M/8 and that header."""
-    added = header_bits(task.patches) / (8 * task.samples * task.patches)
-    return make_iaq_config("fixed", "paper", {"rho": bits / 8 + added})
+def fixed_config(bits: int) -> IaqConfig:
+    """Fixed-M: it has no header, so that ρ is M/8."""
+    return make_iaq_config("fixed", "paper", {"rho": bits / 8})
 
 
 def _calibrated(task: Task, rho: float) -> Iterator[Trial]:
@@ -208,7 +299,7 @@ def _calibrated(task: Task, rho: float) -> Iterator[Trial]:
     try:
         total = allocatable_bits(target_bits(rho, task.patches, task.samples), task.patches, task.samples)
     except ConfigurationError:
-        return
+        return  # less than one bit everywhere
     marked = (total - task.patches * config.minimum) / (config.maximum - config.minimum)
     thresholds = {
         "at": calibrate_attention_threshold(task.importance, marked),
@@ -227,8 +318,22 @@ def gamma_trials(ratios: Sequence[float], gammas: Sequence[float]) -> list[Trial
     ]
 
 
-def channel_trials(task: Task, ratios: Sequence[float], flip_probabilities: Sequence[float]) -> list[Trial]:
-    """Plain and modified allocations over binary symmetric channels, the baselines, and our settings."""
+def improved_gamma_trials(ratios: Sequence[float], gammas: Sequence[float]) -> list[Trial]:
+    """The exponent with our settings."""
+    return [
+        Trial("ia, improved", make_iaq_config("ia", "improved", {"rho": rho, "gamma": gamma}))
+        for rho in ratios
+        for gamma in gammas
+    ]
+
+
+def channel_trials(
+    task: Task, ratios: Sequence[float], flip_probabilities: Sequence[float], some_ratios: Sequence[float]
+) -> list[Trial]:
+    """Plain and modified allocations over binary symmetric channels, the baselines, and our settings.
+
+    AT, AST, and the paper's IA with ranges of the patches' own, only at `some_ratios`.
+    """
     trials = []
     for mu in flip_probabilities:
         for rho in ratios:
@@ -238,5 +343,27 @@ def channel_trials(task: Task, ratios: Sequence[float], flip_probabilities: Sequ
                 Trial("ia, improved", make_iaq_config("ia", "improved", given), mu),
                 Trial("ia, improved, hard", make_iaq_config("ia", "improved", {**given, "dequantize": "hard"}), mu),
             ]
-        trials += [Trial("fixed", replace(fixed_config(task, bits), mu=mu), mu) for bits in range(1, 5)]
+        trials += [Trial("fixed", replace(fixed_config(bits), mu=mu), mu) for bits in range(1, 5)]
+    for mu in flip_probabilities:
+        for rho in some_ratios:
+            own = make_iaq_config("ia", "paper", {"rho": rho, "mu": mu, "ranges": "patch"})
+            thresholded = (Trial(trial.curve, replace(trial.config, mu=mu), mu) for trial in _calibrated(task, rho))
+            trials += [Trial("ia, own ranges", own, mu), *thresholded]
     return trials
+
+
+def cost_trials(ratios: Sequence[float]) -> list[Trial]:
+    """What has a header or a payload of its own size: IA of the paper, with its own ranges, Fixed-M, our settings."""
+    kinds: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("ia", "paper", {}),
+        ("ia, own ranges", "paper", {"ranges": "patch"}),
+        ("ia, improved", "improved", {}),
+    )
+    return [
+        *(
+            Trial(curve, make_iaq_config("ia", preset, {"rho": rho, **settings}))
+            for curve, preset, settings in kinds
+            for rho in ratios
+        ),
+        *(Trial("fixed", fixed_config(bits)) for bits in range(1, 5)),
+    ]

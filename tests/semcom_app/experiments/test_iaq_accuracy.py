@@ -14,12 +14,18 @@ from semcom_app.experiments.iaq_accuracy import (
     Task,
     Trial,
     channel_trials,
+    cost_trials,
     error_free_trials,
     fixed_config,
     gamma_trials,
+    improved_gamma_trials,
     judge,
+    pack_verdicts,
+    paired_difference,
+    run_costs,
     run_trials,
     transmit,
+    unpack_verdicts,
 )
 from semcom_app.patches import extract_patches
 from semcom_phy.channels import make_channel
@@ -58,16 +64,24 @@ def task() -> Task:
 @pytest.mark.parametrize("name", ["ia", "mwf", "topk"])
 def test_pictures_are_those_of_the_codec(name: str, preset: str, task: Task) -> None:
     config = make_iaq_config(name, preset, {"rho": 0.5, "mu": 0.05, "patch": SIDE})
-    received, rho = transmit(task, Trial("x", config), (0, 0))
+    received, cost = transmit(task, Trial("x", config), (0, 0))
     codec = Iaq(config, lambda: contrast)
-    figures = []
+    figures, headers, payloads, uses = [], [], [], []
+    link = NumpyLink(NumpyLinkConfig(make_channel("ideal"), "none"))
     for picture, arrived in zip(task.pictures, received, strict=True):
         encoded = codec.encode(picture)
         assert np.array_equal(codec.decode(encoded.header, encoded.bits, np.empty(0, np.float32)).pixels, arrived)
         figures.append(encoded.figures["rho_total"])
+        headers.append(8 * len(encoded.header))
+        payloads.append(encoded.bits.size)
+        uses.append(link.send([Frame(encoded.header, encoded.bits)]).frames[0].stats.channel_uses)
+    assert cost.header_bits == np.mean(headers)
+    assert cost.payload_bits == np.mean(payloads)
+    assert cost.channel_uses == np.mean(uses)
     if preset == "improved":  # the paper's header is counted without the container
-        assert rho == pytest.approx(np.mean(figures))
-    assert rho <= 0.5
+        assert cost.rho_spent == pytest.approx(np.mean(figures))
+        assert cost.header_share == pytest.approx(np.sum(headers) / (np.sum(headers) + np.sum(payloads)))
+    assert cost.rho_spent <= 0.5
 
 
 @pytest.mark.slow
@@ -125,14 +139,72 @@ def test_impossible_budgets_are_left_out(task: Task) -> None:
 
 @pytest.mark.slow
 def test_channel_trials(task: Task) -> None:
-    rows = list(run_trials(task, channel_trials(task, (0.5,), (0.1,)), 1))
+    rows = list(run_trials(task, channel_trials(task, (0.5,), (0.1,), (0.6,)), 1))
     psnr = {row["curve"]: row["psnr_db"] for row in rows}
-    assert {"ia", "wf", "mia", "mwf", "topk", "fixed", "ia, improved", "ia, improved, hard"} == set(psnr)
+    ours = {"ia, own ranges", "ia, improved", "ia, improved, hard"}
+    assert {"ia", "wf", "mia", "mwf", "topk", "at", "ast", "fixed", *ours} == set(psnr)
     assert psnr["ia, improved"] > psnr["ia, improved, hard"] > psnr["ia"]
+    assert psnr["ia, own ranges"] > psnr["ia"]
     assert all(row["flip_probability"] == 0.1 for row in rows)
+
+
+def test_improved_over_the_exponent(task: Task) -> None:
+    trials = improved_gamma_trials((0.6,), (0.5, 2.0))
+    assert [trial.config.gamma for trial in trials] == [0.5, 2.0]
+    assert all(trial.config.own_ranges for trial in trials)
 
 
 def test_fixed_bits(task: Task) -> None:
     for bits in range(1, 8):
-        _, rho = transmit(task, Trial("fixed", fixed_config(task, bits)), (0, 0))
-        assert rho == bits / 8
+        _, cost = transmit(task, Trial("fixed", fixed_config(bits)), (0, 0))
+        assert cost.rho_spent == bits / 8
+        assert cost.header_share == 0.0
+        assert cost.header_bits > 0
+
+
+def test_the_papers_header_share(task: Task) -> None:
+    """B_add of eq. (12), 16 patches of 48 samples: 16·4 + 16 bits."""
+    _, cost = transmit(task, Trial("ia", make_iaq_config("ia", "paper", {"rho": 0.5})), (0, 0))
+    assert cost.header_share == pytest.approx(80 / (80 + cost.payload_bits))
+
+
+def test_verdicts_are_packed_and_unpacked(task: Task) -> None:
+    right = np.random.default_rng(5).random(221) < 0.7
+    assert np.array_equal(unpack_verdicts(pack_verdicts(right), 221), right)
+    row = judge(task, task.pictures)
+    assert unpack_verdicts(row["verdicts"], 12).sum() == row["majority_right"]
+    single = judge(replace(task, view_sets=None), task.pictures)
+    assert unpack_verdicts(single["verdicts"], 48).sum() == single["single_right"]
+
+
+def test_paired_difference() -> None:
+    """By hand: 100 pictures, 6 that only the first has right, 14 that only the second has."""
+    first = np.repeat([True, False, True, False], [6, 14, 60, 20])
+    second = np.repeat([False, True, True, False], [6, 14, 60, 20])
+    paired = paired_difference(first, second)
+    assert (paired["only_first_right"], paired["only_second_right"], paired["difference"]) == (6, 14, 0.08)
+    centre, reach = 8 / 102, 1.959964 * np.sqrt((22 / 102 - (8 / 102) ** 2) / 102)
+    assert paired["difference_low"] == pytest.approx(centre - reach, abs=1e-6)
+    assert paired["difference_high"] == pytest.approx(centre + reach, abs=1e-6)
+    # Two-sided binomial: twice the sum of C(20, k) for k up to 6, over 2^20.
+    assert paired["p_value"] == pytest.approx(2 * 60460 / 2**20)
+    same = paired_difference(first, first)
+    assert (same["difference"], same["p_value"]) == (0.0, 1.0)
+    assert same["difference_low"] < 0.0 < same["difference_high"]
+
+
+def test_known_rows_are_not_measured_again(task: Task) -> None:
+    """What is measured beside them draws the noise that it draws without them."""
+    trials = [Trial("ia", make_iaq_config("ia", "paper", {"rho": rho}), 0.1) for rho in (0.3, 0.4, 0.5)]
+    rows = list(run_trials(task, trials, 1))
+    marked = {**rows[1], "single_accuracy": -1.0}
+    assert list(run_trials(task, trials, 1, [marked])) == [rows[0], marked, rows[2]]
+
+
+def test_costs_are_those_of_some_pictures(task: Task) -> None:
+    rows = list(run_costs(task, cost_trials((0.3, 0.75)), 8))
+    assert {row["curve"] for row in rows} == {"ia", "ia, own ranges", "ia, improved", "fixed"}
+    for row in rows:
+        assert row["pictures"] == 8
+        assert row["cbr"] == row["channel_uses"] / (16 * 16 * 3)
+        assert row["channel_uses"] > row["header_bits"] + row["payload_bits"]
