@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import typer
 
-from semcom_app.commands.send import json_bytes
 from semcom_app.images import png_bytes, write_bytes
 from semcom_app.progress import printable
 from semcom_app.reception import ReceivedPicture
 from semcom_app.replay_tables import frame_state
-from semcom_app.results import versions
+from semcom_app.results import json_bytes, versions
 from semcom_phy.errors import LinkError
 
 #: Frames and bursts that are listed in result.json; older ones are counted.

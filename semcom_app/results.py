@@ -98,6 +98,12 @@ def to_json(result: Mapping[str, Any]) -> str:
     return json.dumps(_finite(result), indent=2, ensure_ascii=False) + "\n"
 
 
+def json_bytes(result: Mapping[str, Any]) -> bytes:
+    """A result as it is written and printed."""
+    # A file name that is no text holds lone surrogates; as \udcxx they are JSON.
+    return to_json(result).encode("utf-8", "backslashreplace")
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(v) for key, v in value.items()}

@@ -111,7 +111,7 @@ def air(
             **virtual_air.describe(),
         }
     if as_json:
-        from semcom_app.commands.send import json_bytes
+        from semcom_app.results import json_bytes
 
         typer.echo(json_bytes(result), nl=False)
     else:

@@ -179,7 +179,7 @@ def _record(
         **_found(heard, source.waveform),
     }
     if as_json:
-        from semcom_app.commands.send import json_bytes
+        from semcom_app.results import json_bytes
 
         typer.echo(json_bytes(summary), nl=False)
     else:

@@ -113,7 +113,7 @@ def replay(
         }
     writer.write_summary(summary)
     if as_json:
-        from semcom_app.commands.send import json_bytes
+        from semcom_app.results import json_bytes
 
         typer.echo(json_bytes(summary), nl=False)
     else:
@@ -212,9 +212,9 @@ class _Writer:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write report.html and result.json."""
-        from semcom_app.commands.send import json_bytes
         from semcom_app.images import write_bytes
         from semcom_app.report.replay_page import write_replay_report
+        from semcom_app.results import json_bytes
 
         write_replay_report(self.out / "report.html", summary, self._detailed)
         write_bytes(self.out / "result.json", json_bytes(summary))

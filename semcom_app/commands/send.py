@@ -241,6 +241,8 @@ def _carry_out(
         witness.finish(summary)
     writer.write_summary(summary, results)
     if as_json:
+        from semcom_app.results import json_bytes
+
         typer.echo(json_bytes(summary), nl=False)
     else:
         from semcom_app.tables import print_results
@@ -249,14 +251,6 @@ def _carry_out(
         if witness is not None:
             witness.print(summary)
     return 0 if all(row["delivered"] for row in rows) else 1
-
-
-def json_bytes(summary: dict[str, Any]) -> bytes:
-    """A result as it is written and printed."""
-    from semcom_app.results import to_json
-
-    # A file name that is no text holds lone surrogates; as \udcxx they are JSON.
-    return to_json(summary).encode("utf-8", "backslashreplace")
 
 
 class _Writer:
@@ -316,6 +310,7 @@ class _Writer:
         """Write report.html and result.json."""
         from semcom_app.images import write_bytes
         from semcom_app.report import write_report
+        from semcom_app.results import json_bytes
 
         write_report(self.out / "report.html", summary, results)
         write_bytes(self.out / "result.json", json_bytes(summary))

@@ -131,7 +131,7 @@ def tx(
             **sent.describe(finished, samples=opened.counts.samples),
         }
     if as_json:
-        from semcom_app.commands.send import json_bytes
+        from semcom_app.results import json_bytes
 
         typer.echo(json_bytes(summary), nl=False)
     else:

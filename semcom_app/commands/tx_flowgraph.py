@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from semcom_app.codecs import Codec
 from semcom_app.commands.attaching import command_line, describe_flowgraph, wait_for_flowgraph
-from semcom_app.commands.send import json_bytes
 from semcom_app.images import LoadedImage
 from semcom_app.progress import printable
+from semcom_app.results import json_bytes
 from semcom_app.sent_pictures import SentPictures
 from semcom_app.streaming import StopSignals
 from semcom_phy.errors import FormatError, LinkError
