@@ -1,9 +1,15 @@
-"""Pictures, and the way in which commands refuse."""
+"""Pictures, commands in processes of their own, ports, and the way in which commands refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +18,36 @@ from PIL import Image
 from semcom_app.cli import run
 
 Refused = Callable[..., None]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+ROOT = Path(__file__).parents[3]
+COMMAND = (sys.executable, "-c", "from semcom_app.cli import main; main()")
+
+
+def free_ports(count: int) -> list[int]:
+    """The first ones of `count` sets of four ports that are free now.
+
+    They lie below those that the system deals out to whoever connects.
+    """
+    found: list[int] = []
+    for first in range(20001, 32000, 4):
+        try:
+            for port in range(first, first + 4):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        found.append(first)
+        if len(found) == count:
+            return found
+    pytest.fail(f"no {4 * count} free ports")
+
+
+def outcome(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
+    """What it printed as JSON, once it has ended as expected."""
+    printed, errors = process.communicate(timeout=240)
+    assert process.returncode == code, errors
+    return json.loads(printed)
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +75,27 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
             assert text in captured.err
 
     return check
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start `semcom`; what still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -26,7 +26,7 @@ from semcom_phy.links import Frame, LinkStats, ReceivedFrame
 from semcom_phy.links.frame_pdus import ReceivedPdu, frame_from_pdu, lost_pdu, received_to_pdu
 from semcom_phy.zmq import ApplicationEnd, FlowgraphEnd, LinkAddresses, Pdu, UInt64
 
-from .conftest import Refused
+from .conftest import Refused, free_ports
 
 CODEC = "vcsc-4bit"
 TRANSMITTER = {
@@ -50,19 +50,6 @@ RECEIVER = {
 LOOP = {**TRANSMITTER, "flowgraph": "my_loop", "channel": "channel_model"}
 
 Handler = Callable[[Pdu], Iterable[Pdu] | None]
-
-
-def free_port() -> int:
-    """The first of four ports that are free now; below those that the system deals out to whoever connects."""
-    for first in range(20001, 32000, 4):
-        try:
-            for port in range(first, first + 4):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-            return first
-        except OSError:
-            continue
-    pytest.fail("no four free ports")
 
 
 class Double:
@@ -111,7 +98,7 @@ def double(first: int, settings: dict[str, Any], handler: Handler = lambda pdu: 
 
 @pytest.fixture
 def first() -> int:
-    return free_port()
+    return free_ports(1)[0]
 
 
 def address(first: int) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,38 +21,14 @@ from semcom_phy.flowgraph.connection import attach_addresses
 from semcom_phy.flowgraph.launch import ParameterValue, launcher
 from semcom_phy.flowgraph.process import FlowgraphProcess
 
+from .conftest import Start, free_ports, outcome
+
 ROOT = Path(__file__).parents[3]
-COMMAND = (sys.executable, "-c", "from semcom_app.cli import main; main()")
 CODEC, SIZE = "vcsc-4bit", 64
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("gnuradio")]
 
-Start = Callable[..., "subprocess.Popen[str]"]
 StartFlowgraph = Callable[[str, str, "dict[str, ParameterValue]"], FlowgraphProcess]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start `semcom`; what still runs at the end of the test is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture
@@ -71,34 +45,11 @@ def flowgraph() -> Iterator[StartFlowgraph]:
         process.stop()
 
 
-def places(count: int) -> list[str]:
-    """Where to attach: each has four ports that are free now."""
-    found: list[str] = []
-    for first in range(29001, 32000, 4):
-        try:
-            for port in range(first, first + 4):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        found.append(f"tcp://127.0.0.1:{first}")
-        if len(found) == count:
-            return found
-    pytest.fail("no free ports")
-
-
 def expected(picture: Path) -> np.ndarray:
     """What an error-free link delivers."""
     coder = make_codec(CODEC, CodecOptions())
     encoded = coder.encode(load_image(picture, SIZE).pixels)
     return coder.decode(encoded.header, encoded.bits, np.where(encoded.bits == 1, 9.0, -9.0).astype(np.float32)).pixels
-
-
-def outcome(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
-    """What it printed as JSON, once it has ended as expected."""
-    printed, errors = process.communicate(timeout=240)
-    assert process.returncode == code, errors
-    return json.loads(printed)
 
 
 def check_arrived(sent: dict[str, Any], received: dict[str, Any], folder: Path, pictures: list[Path]) -> None:
@@ -128,7 +79,7 @@ def test_pictures_from_radio_to_radio(
         }
 
     pictures = [photos / "coffee.png", photos / "astronaut.png"]
-    listening, sending = places(2)
+    listening, sending = [f"tcp://127.0.0.1:{first}" for first in free_ports(2)]
     rx = start("rx", "--attach", listening, "--count", 2, "--out", tmp_path, "--json")
     flowgraph("soapy_rx", listening, device(noise=-40, cfo=2000, ppm=15))
     flowgraph("soapy_tx", sending, device(seed=1))
@@ -143,7 +94,7 @@ def test_pictures_from_radio_to_radio(
 def test_pictures_over_the_virtual_air_and_a_receiver_that_is_killed(
     start: Start, flowgraph: StartFlowgraph, photos: Path, tmp_path: Path
 ) -> None:
-    listening, sending, air = places(3)
+    listening, sending, air = [f"tcp://127.0.0.1:{first}" for first in free_ports(3)]
     tx_address, rx_address = (f"tcp://127.0.0.1:{int(air.rpartition(':')[2]) + number}" for number in range(2))
     rx = start("rx", "--attach", listening, "--out", tmp_path, "--json")
     receiver = flowgraph("air_rx", listening, {"address": rx_address})
@@ -178,7 +129,7 @@ def wait_for(rx: subprocess.Popen[str], file: Path) -> None:
 
 def test_a_recording_and_ctrl_c(start: Start, flowgraph: StartFlowgraph, tmp_path: Path) -> None:
     """sigmf_replay begins again and again; rx is ended as by a person, with exit code 0."""
-    (listening,) = places(1)
+    (listening,) = [f"tcp://127.0.0.1:{first}" for first in free_ports(1)]
     replay = flowgraph("sigmf_replay", listening, {"recording": str(ROOT / "captures" / "cheap-sdr"), "realtime": 0})
     rx = start("rx", "--attach", listening, "--out", tmp_path, "--json")
     wait_for(rx, tmp_path / "frame-000002.received.png")

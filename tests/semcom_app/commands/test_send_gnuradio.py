@@ -23,7 +23,7 @@ from semcom_phy.flowgraph.process import FlowgraphProcess
 from semcom_phy.links import GnuRadioLink
 from semcom_phy.zmq import ApplicationEnd, LinkAddresses
 
-Refused = Callable[..., None]
+from .conftest import Refused, free_ports
 
 
 def flowgraph(name: str, *parameters: str, attaches: bool = True) -> Flowgraph:
@@ -172,7 +172,7 @@ def test_nobody_attaches(
     picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_options, "ATTACH_TIMEOUT_S", 0.3)
-    first = free_port()
+    (first,) = free_ports(1)
     arguments = ["send", str(picture), "--link", "gnuradio", "--attach", f"tcp://127.0.0.1:{first}"]
     assert run([*arguments, "--out", str(tmp_path)]) == 1
     lines = capsys.readouterr().err.splitlines()
@@ -182,21 +182,6 @@ def test_nobody_attaches(
     )
     assert lines[1].startswith("semcom: the flowgraph did not answer within 0.3 s; see whether it runs")
     assert len(lines) == 2
-
-
-def free_port() -> int:
-    """The first of four ports that are free now; below those that the system deals out to whoever connects."""
-    import socket
-
-    for first in range(26001, 32000, 4):
-        try:
-            for port in range(first, first + 4):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-            return first
-        except OSError:
-            continue
-    pytest.fail("no four free ports")
 
 
 # --- whole runs ----------------------------------------------------------------------------------------------
@@ -300,7 +285,7 @@ def test_a_flowgraph_that_is_killed_costs_one_picture(
 
 @pytest.mark.slow
 def test_attached(picture: Path, tmp_path: Path, gnuradio: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    first = free_port()
+    (first,) = free_ports(1)
     addresses = LinkAddresses(*(f"tcp://127.0.0.1:{port}" for port in range(first, first + 4)))
     start = launch.launcher(catalogue.find("bpsk_awgn"), {"snr_db": 12.5, "seed": 8})
     process: FlowgraphProcess = start(addresses)

@@ -9,55 +9,22 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from .conftest import COMMAND, Start, outcome
+
 ROOT = Path(__file__).parents[3]
-COMMAND = (sys.executable, "-c", "from semcom_app.cli import main; main()")
 TUNING = ("--frequency", "433.92e6", "--sample-rate", "1e6", "--gain", "30")
 PICTURE = ("--size", "64", "--codec", "vcsc-4bit")
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("gnuradio")]
-
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start `semcom`; what still runs at the end of the test is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def outcome(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
-    """What it printed as JSON, once it has ended as expected."""
-    printed, errors = process.communicate(timeout=240)
-    assert process.returncode == code, errors
-    return json.loads(printed)
 
 
 def statistics(folder: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
