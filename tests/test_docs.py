@@ -49,7 +49,7 @@ FOUND = lines("examples", "air-link", "iaq", "radios", "virtual-air", "gnuradio"
 COMMANDS = [line for line in FOUND if line not in LEFT_OUT and not is_endless(line)]
 ENDLESS = [line for line in FOUND if line not in LEFT_OUT and is_endless(line)]
 #: Blocks of several processes, run by bash as they stand. That of first-over-the-air.md needs the loopback driver
-#: (tests/semcom_app/commands/test_tx_rx_soapy.py).
+#: (tests/semcom_app/commands/test_tx_rx_drivers.py).
 PROCESSES = [
     (name, number)
     for name in ("virtual-air.md", "gnuradio.md")

@@ -1,4 +1,4 @@
-"""Pictures from one process to another through gr-soapy and the loopback driver."""
+"""Pictures from one process to another through gr-soapy or gr-uhd and the loopback driver."""
 
 from __future__ import annotations
 
@@ -58,6 +58,28 @@ def test_a_picture_arrives_whole_and_counts_are_what_was_injected(
     check_same(sent, received, tmp_path)
     assert (received["counts"]["overruns"], received["counts"]["lost_samples"]) == (6, None)
     assert sent["counts"]["underruns"] == 3
+    (burst,) = received["bursts"]
+    assert burst["cfo_hz"] == pytest.approx(3000, abs=20)
+    assert burst["clock_offset_ppm"] == pytest.approx(25, abs=5)
+    # −9 dBFS sent, gains and path cancel; 4 samples per symbol.
+    assert burst["esn0_db"] == pytest.approx(-9 + 24 + 6, abs=1.0)
+
+
+def test_the_same_with_the_driver_as_a_usrp(loopback: Any, start: Start, photos: Path, tmp_path: Path) -> None:
+    """gr-uhd, through UHD's module for SoapySDR's devices."""
+    impaired = loopback.uhd_radio(
+        pace="none", noise=-24, cfo=3000, ppm=25, report="log", overflow=30000, overflow_count=6, overflow_lost=500
+    )
+    rx = start("rx", "--radio", impaired, *TUNING, "--count", 1, "--out", tmp_path, "--json")
+    # All overflows are over before the picture is sent.
+    statistics(tmp_path, lambda found: found["counts"]["overruns"] == 6)
+    air = loopback.uhd_radio(pace="none", seed=1, tail=0.5, report="log", underrun=10000, underrun_count=3)
+    tx = start("tx", photos / "coffee.png", *PICTURE, "--radio", air, *TUNING, "--json")
+    sent, received = outcome(tx), outcome(rx)
+    check_same(sent, received, tmp_path)
+    assert received["counts"]["overruns"] == 6
+    assert sent["counts"]["underruns"] == 3
+    assert sent["radio"]["radio"].startswith("uhd:type=soapy,")
     (burst,) = received["bursts"]
     assert burst["cfo_hz"] == pytest.approx(3000, abs=20)
     assert burst["clock_offset_ppm"] == pytest.approx(25, abs=5)
