@@ -17,16 +17,12 @@ its neighbours above and to the left let expect.
 from __future__ import annotations
 
 import struct
-from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from semcom_app.allocation.budget import bits_per_entry
-from semcom_app.entropy import AdaptiveBit, BinaryDecoder, BinaryEncoder
 from semcom_app.patch_quantization import WHITE, PatchQuantizer, dropped_bits
 from semcom_app.patches import patch_grid
 from semcom_app.quantization import MAX_BITS
@@ -36,13 +32,6 @@ from semcom_phy.errors import ConfigurationError, FormatError
 MAX_PATCHES = 1 << 18
 _FIXED = struct.Struct(">BBB")
 _OWN_RANGES, _ONE_MEAN, _CHANNEL_MEANS, _CODED = 1, 2, 4, 8
-_LONGEST = 8  # binary digits of a difference
-
-
-class _NumberCoder(Protocol):
-    """Writes a number and returns it, or reads it and returns that; so that one walk serves both directions."""
-
-    def __call__(self, kind: str, value: int, expected: int, disagreement: int, limit: int) -> int: ...
 
 
 def encode_patch_header(
@@ -64,13 +53,16 @@ def encode_patch_header(
     Raises ConfigurationError when the quantizer does not fit, among others if the receiver would not rebuild the very
     same ranges and means.
     """
+    from semcom_app.entropy_kernels import write_patches
+
+    bits = quantizer.bits
     rows, columns = patch_grid(height, width, side)
-    if rows * columns != quantizer.bits.size:
-        raise ConfigurationError(f"{quantizer.bits.size} patches do not make a picture of {width}×{height} pixels")
+    if rows * columns != bits.size:
+        raise ConfigurationError(f"{bits.size} patches do not make a picture of {width}×{height} pixels")
     if rows * columns > MAX_PATCHES:
         raise ConfigurationError(f"{rows * columns} patches are more than {MAX_PATCHES}: use larger patches")
-    if not 1 <= maximum <= MAX_BITS or np.any(quantizer.bits > maximum):
-        raise ConfigurationError(f"a patch has {quantizer.bits.max()} bits per sample, more than the maximum {maximum}")
+    if not 1 <= maximum <= MAX_BITS or np.any(bits > maximum):
+        raise ConfigurationError(f"a patch has {bits.max()} bits per sample, more than the maximum {maximum}")
     parts = quantizer.fill.shape[1]
     lost = dropped_bits(value_bits)
     if not _representable(quantizer, own_ranges, lost):
@@ -80,24 +72,15 @@ def encode_patch_header(
         flags |= _ONE_MEAN if parts == 1 else _CHANNEL_MEANS
     shared = b"" if own_ranges else _shared_range(quantizer)
 
-    numbers = [
-        (quantizer.low.astype(np.int64) >> lost).tolist(),
-        (quantizer.high.astype(np.int64) >> lost).tolist(),
-        *(quantizer.fill.astype(np.int64) >> lost).T.tolist(),
-    ]
-
-    def written(code: _NumberCoder) -> None:
-        _walk(code, quantizer.bits.tolist(), numbers, columns, maximum, own_ranges, value_bits)
-
-    plain = _PlainWriter()
-    written(plain)
-    content = plain.finish()
-    if coded:
-        writer = _CodedWriter()
-        written(writer)
-        code = writer.finish()
-        if len(code) < len(content):
-            content, flags = code, flags | _CODED
+    numbers = np.vstack([quantizer.low, quantizer.high, quantizer.fill.T]).astype(np.int64) >> lost
+    layout = (columns, maximum, own_ranges, value_bits)
+    content = write_patches(
+        False, _plain_bytes(bits.size, maximum, own_ranges, parts, value_bits), bits, numbers, *layout
+    )
+    assert content is not None, "plain numbers take no more than their upper bound"
+    code = write_patches(True, len(content), bits, numbers, *layout) if coded else None
+    if code is not None and len(code) < len(content):
+        content, flags = code, flags | _CODED
     return _FIXED.pack(side, flags, maximum | value_bits << 4) + shared + content
 
 
@@ -106,6 +89,8 @@ def decode_patch_header(body: bytes, height: int, width: int, channels: int = 3)
 
     Every field is checked before anything is allocated from it. Raises FormatError for contradictions.
     """
+    from semcom_app.entropy_kernels import read_patches
+
     if len(body) < _FIXED.size:
         raise FormatError(f"patch header of {len(body)} bytes is too short")
     side, flags, sizes = _FIXED.unpack_from(body)
@@ -127,23 +112,17 @@ def decode_patch_header(body: bytes, height: int, width: int, channels: int = 3)
     if len(body) - begin > longest:
         raise FormatError(f"{patches} patches cannot take a header of {len(body)} bytes")
 
-    reader: _PlainReader | _CodedReader
-    reader = _CodedReader(body[begin:]) if flags & _CODED else _PlainReader(body[begin:])
-    bits, numbers = [0] * patches, [[0] * patches for _ in range(2 + parts)]
-    _walk(reader, bits, numbers, columns, maximum, own_ranges, value_bits)
-    reader.finish()
-
+    coded = bool(flags & _CODED)
+    bits, numbers = read_patches(coded, body[begin:], patches, parts, columns, maximum, own_ranges, value_bits)
     lost = dropped_bits(value_bits)
     if own_ranges:
-        low, high = _lower_end(np.array(numbers[0], np.int64), lost), _upper_end(np.array(numbers[1], np.int64), lost)
+        low, high = _lower_end(numbers[0], lost), _upper_end(numbers[1], lost)
     else:
         low, high = np.full(patches, body[begin - 2]), np.full(patches, body[begin - 1])
         if body[begin - 2] > body[begin - 1]:
             raise FormatError("the range of the quantizer ends before it begins")
-    fill = _mean(np.array(numbers[2:], np.int64).reshape(parts, patches).T, lost)
-    return PatchQuantizer(
-        np.array(bits, np.uint8), low.astype(np.uint8), high.astype(np.uint8), fill.astype(np.uint8)
-    ), side
+    fill = _mean(numbers[2:].T, lost)
+    return PatchQuantizer(*(part.astype(np.uint8) for part in (bits, low, high, fill))), side
 
 
 def largest_header_bits(
@@ -220,143 +199,3 @@ def _representable(quantizer: PatchQuantizer, own_ranges: bool, lost: int) -> bo
 
 def _plain_bytes(patches: int, maximum: int, own_ranges: bool, parts: int, value_bits: int) -> int:
     return -(-patches * (bits_per_entry(maximum) + value_bits * max(2 * own_ranges, parts)) // 8)
-
-
-def _walk(
-    code: _NumberCoder,
-    bits: list[int],
-    numbers: list[list[int]],
-    columns: int,
-    maximum: int,
-    own_ranges: bool,
-    value_bits: int,
-) -> None:
-    """Write or read all numbers in their order; what is read goes into `bits` and `numbers` (low, high, means …)."""
-    top = (1 << value_bits) - 1
-    last = [top // 2] * len(numbers)  # expected where no neighbour tells
-    for patch in range(len(bits)):
-        left = patch - 1 if patch % columns else None
-        above = patch - columns if patch >= columns else None
-        bits[patch] = code("bits", bits[patch], *_expectation(bits, left, above, maximum // 2), maximum)
-        # Only neighbours that are coded in the same way have the same kind of numbers.
-        left, above = (p if p is not None and (bits[p] > 0) == (bits[patch] > 0) else None for p in (left, above))
-        of_range = bits[patch] > 0
-        wanted = range(2 * own_ranges) if of_range else range(2, len(numbers))
-        for which in wanted:
-            values = numbers[which]
-            floor = numbers[0][patch] if which == 1 else 0
-            expected, disagreement = _expectation(values, left, above, last[which])
-            difference = code(
-                f"number {which}", values[patch] - floor, max(expected - floor, 0), disagreement >> 4, top - floor
-            )
-            values[patch] = last[which] = floor + difference
-
-
-def _expectation(values: list[int], left: int | None, above: int | None, last: int) -> tuple[int, int]:
-    """What two neighbours let expect, and by how much they disagree."""
-    if left is not None and above is not None:
-        return (values[left] + values[above] + 1) // 2, abs(values[left] - values[above])
-    if left is not None:
-        return values[left], 0
-    return (last, 0) if above is None else (values[above], 0)
-
-
-class _PlainWriter:
-    """Numbers in as many bits as the largest possible one takes."""
-
-    def __init__(self) -> None:
-        self._bits: list[int] = []
-
-    def __call__(self, kind: str, value: int, expected: int, disagreement: int, limit: int) -> int:
-        self._bits += [value >> shift & 1 for shift in range(limit.bit_length() - 1, -1, -1)]
-        return value
-
-    def finish(self) -> bytes:
-        """Bytes, the last one filled with zeros."""
-        return np.packbits(np.array(self._bits, np.uint8)).tobytes()
-
-
-class _PlainReader:
-    """Reads what `_PlainWriter` wrote."""
-
-    def __init__(self, content: bytes) -> None:
-        self._bits = np.unpackbits(np.frombuffer(content, np.uint8)).tolist()
-        self._next = 0
-
-    def __call__(self, kind: str, value: int, expected: int, disagreement: int, limit: int) -> int:
-        end = self._next + limit.bit_length()
-        if end > len(self._bits):
-            raise FormatError("patch header ends before its last patch")
-        number = 0
-        for bit in self._bits[self._next : end]:
-            number = number << 1 | bit
-        self._next = end
-        if number > limit:
-            raise FormatError(f"patch header has the number {number} where at most {limit} is possible")
-        return number
-
-    def finish(self) -> None:
-        """Raise FormatError unless all is read."""
-        if len(self._bits) - self._next >= 8 or any(self._bits[self._next :]):
-            raise FormatError("patch header goes on behind its last patch")
-
-
-class _CodedNumbers(ABC):
-    """Numbers as differences to what is expected, in adaptive bits: is there one, its sign, its length, its digits."""
-
-    def __init__(self) -> None:
-        self._contexts: defaultdict[tuple[str, str, int, int], AdaptiveBit] = defaultdict(AdaptiveBit)
-
-    @abstractmethod
-    def _code(self, bit: bool, context: AdaptiveBit) -> int:
-        """Write the bit and return it, or ignore it and return the one that is read."""
-
-    def __call__(self, kind: str, value: int, expected: int, disagreement: int, limit: int) -> int:
-        def bit(value: bool, name: str, first: int = 0, second: int = 0) -> int:
-            return self._code(value, self._contexts[kind, name, first, second])
-
-        expected = min(expected, limit)
-        difference = value - expected
-        size = abs(difference)
-        if not bit(difference != 0, "different", min(disagreement, 2)):
-            return expected
-        # At an end of the scale only one sign is possible.
-        negative = expected == limit or (expected > 0 and bit(difference < 0, "negative"))
-        length = 1
-        while bit(size >> length > 0, "longer", length):
-            length += 1
-            if length > _LONGEST:
-                raise FormatError("patch header has a difference beyond all limits")
-        found = 1
-        for place in range(length - 2, -1, -1):
-            found = found << 1 | bit(bool(size >> place & 1), "digit", length, place)
-        number = expected - found if negative else expected + found
-        if not 0 <= number <= limit:
-            raise FormatError(f"patch header has the number {number} where 0 to {limit} is possible")
-        return number
-
-
-class _CodedWriter(_CodedNumbers):
-    def __init__(self) -> None:
-        super().__init__()
-        self._encoder = BinaryEncoder()
-
-    def _code(self, bit: bool, context: AdaptiveBit) -> int:
-        self._encoder.encode(int(bit), context)
-        return int(bit)
-
-    def finish(self) -> bytes:
-        """The code."""
-        return self._encoder.finish()
-
-
-class _CodedReader(_CodedNumbers):
-    def __init__(self, code: bytes) -> None:
-        super().__init__()
-        self._decoder = BinaryDecoder(code)
-
-    def _code(self, bit: bool, context: AdaptiveBit) -> int:
-        return self._decoder.decode(context)
-
-    def finish(self) -> None:
-        """Nothing is left to check: any bytes decode to something."""
