@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from semcom_app.markdown import markdown_table
 from semcom_phy.waveform import ranges
 
 HERE = Path(__file__).parent
@@ -48,9 +49,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
             return ""
         return f"{value:.3g}" if isinstance(value, float) else str(value)
 
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(cell(row[name]) for name in names) + " |" for row in rows]
-    return "\n".join(lines)
+    return markdown_table(names, ([cell(row[name]) for name in names] for row in rows))
 
 
 def main() -> None:

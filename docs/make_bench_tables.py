@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from semcom_app.images import write_bytes
+from semcom_app.markdown import markdown_table
 
 HERE: Final = Path(__file__).parent
 FIGURES: Final = HERE / "figures"
@@ -29,13 +30,6 @@ def number(value: float | None) -> str:
         return "–"
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:.{digits}f}"
-
-
-def markdown(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    head = list(columns)
-    lines = [head, ["---"] * len(head), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def rates(row: Mapping[str, Any]) -> list[str]:
@@ -60,19 +54,19 @@ def turbo(result: Result) -> str:
                 f"{point['ber']:.1e} ({point['frame_errors']} of {point['frames']})",
             )
         )
-    return markdown((*columns, f"BER at {level:g} dB (frames lost)"), rows)
+    return markdown_table((*columns, f"BER at {level:g} dB (frames lost)"), rows)
 
 
 def waveform(result: Result) -> str:
     """Speed of the receiver, Msample/s."""
     rows = ((row["what"], row["program"], str(row["sps"]), *rates(row)) for row in result["rows"])
-    return markdown(("what", "program", "samples per symbol", "Msample/s", "from", "to"), rows)
+    return markdown_table(("what", "program", "samples per symbol", "Msample/s", "from", "to"), rows)
 
 
 def impairments(result: Result) -> str:
     """Speed of the impairments, Msample/s."""
     rows = ((f"`{row['impairment']}`", *rates(row)) for row in result["rows"])
-    return markdown(("impairment", "Msample/s", "from", "to"), rows)
+    return markdown_table(("impairment", "Msample/s", "from", "to"), rows)
 
 
 def zmq(result: Result) -> str:
@@ -90,7 +84,7 @@ def zmq(result: Result) -> str:
     columns = ("far end", "transport", "payload, bytes", "round trip, ms", "5 %", "95 %", "PDUs per second")
     codec = result["codec"]
     return (
-        f"{markdown(columns, rows)}\n\nA small PDU takes {codec['encode_us']:.0f} µs to encode and "
+        f"{markdown_table(columns, rows)}\n\nA small PDU takes {codec['encode_us']:.0f} µs to encode and "
         f"{codec['decode_us']:.0f} µs to decode."
     )
 
@@ -116,7 +110,7 @@ def gnuradio(result: Result) -> str:
         number(picture[f"{key}_s"]) for key in ("beyond_codec", "encode", "decode", "start")
     )
     return (
-        f"{markdown(columns, rows)}\n\nRound trip of a PDU of 1 KiB, median: {trips}. `{picture['picture']}` "
+        f"{markdown_table(columns, rows)}\n\nRound trip of a PDU of 1 KiB, median: {trips}. `{picture['picture']}` "
         f"({picture['size']}, `{picture['codec']}`) over `{picture['flowgraph']}`, which runs already: {beyond} s "
         f"besides encoding ({encode} s) and decoding ({decode} s); the flowgraph starts in {start} s. Of the three "
         f"limits {_kept(result['promises'])} in this run."
@@ -146,7 +140,7 @@ def allocation(result: Result) -> str:
         )
         for row in result["rows"]
     ]
-    return markdown((*columns, "excess, dB", "worst", "unused"), rows)
+    return markdown_table((*columns, "excess, dB", "worst", "unused"), rows)
 
 
 TABLES: Final[dict[str, Callable[[Result], str]]] = {

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from semcom_app.experiments.iaq_tasks import make_task
 from semcom_app.images import write_bytes
+from semcom_app.markdown import markdown_table
 from semcom_app.models.classifiers import accuracy, load_classifier
 from semcom_app.patches import assemble_patches, extract_patches
 
@@ -40,9 +41,8 @@ def table(data: Path) -> str:
         masked[np.arange(count)[:, None], hidden] = GREY
         return accuracy(device, assemble_patches(masked, height, width, task.side), task.labels)
 
-    head = ["| patches shown | most attention | random | least attention |", "|---|---|---|---|"]
     rows = [[str(kept), *(f"{100 * shown(order, kept):.1f} %" for order in orders)] for kept in SHOWN]
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+    return markdown_table(["patches shown", "most attention", "random", "least attention"], rows)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from semcom_app.markdown import markdown_table
 from semcom_phy.channels import make_channel
 from semcom_phy.coding.decoders import DecoderParams, decode
 from semcom_phy.coding.transport import TurboCode
@@ -305,12 +306,6 @@ PARTS = {
 }
 
 
-def table(columns: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def rate(value: float | None) -> str:
     """A rate as it is printed."""
     return "0" if not value else f"{value:.2e}"
@@ -382,7 +377,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
         for r in result["native_turbo"]
     ]
     return {
-        "same": table(
+        "same": markdown_table(
             [
                 "flowgraph",
                 "Es/N0 (dB)",
@@ -394,8 +389,8 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
             ],
             same,
         ),
-        "bpsk": table(["Es/N0 (dB)", "GNU Radio", "NumPy link", "theory", "σ apart", "σ from theory"], bpsk),
-        "soft": table(
+        "bpsk": markdown_table(["Es/N0 (dB)", "GNU Radio", "NumPy link", "theory", "σ apart", "σ from theory"], bpsk),
+        "soft": markdown_table(
             [
                 "modulation",
                 "Es/N0 (dB)",
@@ -410,7 +405,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
             ],
             soft,
         ),
-        "rayleigh": table(
+        "rayleigh": markdown_table(
             [
                 "Es/N0 (dB)",
                 "GNU Radio",
@@ -424,7 +419,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
             ],
             rayleigh,
         ),
-        "turbo": table(["Es/N0 (dB)", "GNU Radio", "our decoder", "σ apart"], turbo),
+        "turbo": markdown_table(["Es/N0 (dB)", "GNU Radio", "our decoder", "σ apart"], turbo),
     }
 
 

@@ -2,6 +2,7 @@
 
     python docs/make_iaq_results.py --data FOLDER [--tasks cifar10,photos,multiview] [--pictures 1000] [--quick]
     python docs/make_iaq_results.py --data FOLDER --missing    # only points that the JSON does not have
+    python docs/make_iaq_results.py --merge OTHER.json    # with the tasks that another run measured
     python docs/make_iaq_results.py --check    # are the tables those of the JSON?
 
 FOLDER holds cifar10-jpeg.tar.xz (train/CLASS/FILE, test/CLASS/FILE), photos (NNNN_name.jpg, number = ImageNet class)
@@ -31,6 +32,7 @@ from semcom_app.allocation.budget import allocatable_bits, target_bits
 from semcom_app.codecs.iaq_config import make_iaq_config
 from semcom_app.codecs.iaq_importance import importance_from
 from semcom_app.experiments.iaq_accuracy import (
+    SETTINGS,
     Task,
     Trial,
     channel_trials,
@@ -39,14 +41,17 @@ from semcom_app.experiments.iaq_accuracy import (
     gamma_trials,
     improved_gamma_trials,
     judge,
+    mean_interval,
     paired_difference,
     run_costs,
     run_trials,
+    settings_trials,
     transmit,
     unpack_verdicts,
 )
 from semcom_app.experiments.iaq_tasks import TASKS, make_task
 from semcom_app.images import find_images, load_image, write_bytes
+from semcom_app.markdown import markdown_table
 from semcom_app.models.classifiers import load_classifier
 from semcom_app.results import to_json, versions
 
@@ -64,9 +69,11 @@ HALF_RATIOS = (0.2496, 0.1875, 0.125)
 HALF_GAMMAS = (0.5, 0.25, 2.0, 1.0)
 FLIPS = (0.01, 0.05, 0.1)
 CHANNEL_RATIOS = (0.15, 0.2, 0.25, 0.375, 0.5)
-SOME_CHANNEL_RATIOS = (0.25,)
+#: Where our settings are taken one at a time.
+SETTINGS_RATIO = 0.25
+SETTINGS_FLIPS = (0.0, 0.1)
 COST_PICTURES = 50
-GROUPS = ("error_free", "gamma", "gamma_improved", "channel", "cost")
+GROUPS = ("error_free", "gamma", "gamma_improved", "channel", "settings", "cost")
 _TITLES = {
     "ia": "`iaq-ia`",
     "wf": "`iaq-wf`",
@@ -103,14 +110,16 @@ def groups_of(task: Task, quick: bool) -> dict[str, list[Trial]]:
             "error_free": error_free_trials(task, ratios, (0.1,)),
             "gamma": gamma_trials(ratios, (0.5, 2.0)),
             "gamma_improved": improved_gamma_trials((0.1,), (0.5,)),
-            "channel": channel_trials(task, rho, flips, rho),
+            "channel": channel_trials(task, rho, flips),
+            "settings": settings_trials(SETTINGS_RATIO, flips),
             "cost": cost_trials(rho),
         }
     return {
         "error_free": error_free_trials(task, RATIOS, IMPROVED_RATIOS),
         "gamma": gamma_trials(RATIOS, GAMMAS),
         "gamma_improved": improved_gamma_trials(HALF_RATIOS, HALF_GAMMAS),
-        "channel": channel_trials(task, CHANNEL_RATIOS, FLIPS, SOME_CHANNEL_RATIOS),
+        "channel": channel_trials(task, CHANNEL_RATIOS, FLIPS),
+        "settings": settings_trials(SETTINGS_RATIO, SETTINGS_FLIPS),
         "cost": cost_trials(CHANNEL_RATIOS),
     }
 
@@ -260,12 +269,6 @@ def legend_below(figure: Figure, axes: NDArray[Any]) -> None:
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=6, fontsize=8)
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def point(found: dict[str, Any], group: str, rho: float, **wanted: Any) -> dict[str, Any] | None:
     """The row at ρ as it was asked for, or spent where nothing asks for it (AT, AST, Fixed-M)."""
     for row in found.get(group, []):
@@ -296,7 +299,7 @@ def accuracy_table(results: dict[str, Any]) -> str:
             if any(value != "–" for value in line):
                 first = f"{name}, {judged(found)} ({percent(found, found['uncompressed'])})"
                 lines.append([first if curve == next(iter(_TITLES)) else "", title, *line])
-    return markdown(columns, lines)
+    return markdown_table(columns, lines)
 
 
 def cost_table(results: dict[str, Any]) -> str:
@@ -314,7 +317,7 @@ def cost_table(results: dict[str, Any]) -> str:
                 for row in rows
             ]
             lines.append([name if curve == "ia" else "", _TITLES[curve], *line])
-    return markdown(columns, lines)
+    return markdown_table(columns, lines)
 
 
 def gamma_table(results: dict[str, Any]) -> str:
@@ -325,7 +328,7 @@ def gamma_table(results: dict[str, Any]) -> str:
         [f"{gamma:g}", *(cell(results["tasks"][name], "gamma", rho, gamma=gamma) for name, rho in points)]
         for gamma in GAMMAS
     ]
-    return markdown(columns, lines)
+    return markdown_table(columns, lines)
 
 
 def channel_table(results: dict[str, Any]) -> str:
@@ -340,7 +343,22 @@ def channel_table(results: dict[str, Any]) -> str:
             ]
             if any(value != "–" for value in line):
                 lines.append([f"{rho:g}" if curve == next(iter(_TITLES)) else "", title, *line])
-    return markdown(columns, lines)
+    return markdown_table(columns, lines)
+
+
+def settings_table(results: dict[str, Any]) -> str:
+    """Our settings one at a time: accuracy and PSNR."""
+    points = [(name, mu) for name in results["tasks"] for mu in SETTINGS_FLIPS]
+    columns = ["settings of `iaq-ia`", *(f"{name}, μ = {mu:g}" for name, mu in points)]
+    lines = []
+    for curve in SETTINGS:
+        line = [curve]
+        for name, mu in points:
+            found = results["tasks"][name]
+            row = point(found, "settings", SETTINGS_RATIO, curve=curve, flip_probability=mu)
+            line.append("–" if row is None else f"{percent(found, row)} ({row['psnr_db']:.1f} dB)")
+        lines.append(line)
+    return markdown_table(columns, lines)
 
 
 def charged_table(results: dict[str, Any]) -> str:
@@ -369,7 +387,7 @@ def charged_table(results: dict[str, Any]) -> str:
                 if afforded is not None:
                     improved = [f"{afforded:g}", charged_cell(found, "ia, improved", afforded, mu)]
                 lines.append([*start, *papers, *improved])
-    return markdown(columns, lines)
+    return markdown_table(columns, lines)
 
 
 def charged_rho(found: dict[str, Any], curve: str, rho: float, mu: float) -> float | None:
@@ -406,7 +424,7 @@ def bar_table(results: dict[str, Any]) -> str:
                 verdict,
             ]
         )
-    return markdown(columns, lines)
+    return markdown_table(columns, lines)
 
 
 def made_by(row: dict[str, Any]) -> tuple[str, str, str]:
@@ -443,14 +461,14 @@ def half_table(results: dict[str, Any]) -> str:
         ours = [best_row(improved_rows(found), key, rho / 2) for rho in ratios]
         lines.append([name, "paper's best", *(percent(found, row) for row in paper)])
         lines.append(["", "improved, up to half of ρ", *(percent(found, row) for row in ours)])
-    return markdown(columns, lines)
+    return markdown_table(columns, lines)
 
 
 def claims_table(results: dict[str, Any]) -> str:
     """What the paper's claims come to, in points of accuracy: least … largest over the points measured."""
     tasks = results["tasks"].values()
     lines = [[title, *(judge_claim(found) for found in tasks)] for title, judge_claim in CLAIMS.items()]
-    return markdown(["points", *results["tasks"]], lines)
+    return markdown_table(["points", *results["tasks"]], lines)
 
 
 def gaps(
@@ -473,17 +491,39 @@ def spread(found: list[tuple[float, float]]) -> str:
     return f"{points(low[0])} (ρ = {low[1]:g}) … {points(high[0])} ({high[1]:g})"
 
 
-def under_errors(first: str, *others: str, ratios: Sequence[float] = CHANNEL_RATIOS) -> Callable[[dict[str, Any]], str]:
-    """Mean, least and largest gap over error rates and ρ."""
+def under_errors(first: str, *others: str) -> Callable[[dict[str, Any]], str]:
+    """Mean, least and largest gap over error rates and ρ; of a single rival with the mean's interval."""
 
     def judge_claim(found: dict[str, Any]) -> str:
         differences = [
-            gap for mu in FLIPS for gap, _ in gaps(found, "channel", first, others, ratios, flip_probability=mu)
+            gap for mu in FLIPS for gap, _ in gaps(found, "channel", first, others, CHANNEL_RATIOS, flip_probability=mu)
         ]
-        mean = float(np.mean(differences))
-        return f"{points(mean)} ({points(min(differences))} … {points(max(differences))})"
+        mean = points(float(np.mean(differences)))
+        paired = mean_difference(found, first, others[0]) if len(others) == 1 else None
+        if paired is not None:
+            mean += f" ± {50 * (paired[2] - paired[1]):.1f}"
+        return f"{mean} ({points(min(differences))} … {points(max(differences))})"
 
     return judge_claim
+
+
+def mean_difference(found: dict[str, Any], first: str, second: str) -> tuple[float, float, float] | None:
+    """Accuracy of one curve less that of another under errors, mean over error rates and ρ, and its 95 % interval.
+
+    Paired: the interval is that of the mean over pictures (or sets of views) of what each contributes. None where rows
+    hold no verdicts.
+    """
+    rows = [
+        [point(found, "channel", rho, curve=curve, flip_probability=mu) for curve in (first, second)]
+        for mu in FLIPS
+        for rho in CHANNEL_RATIOS
+    ]
+    pairs = [(one, other) for one, other in rows if one is not None and other is not None]
+    if not all("verdicts" in row for pair in pairs for row in pair):
+        return None
+    count = found["channel"][0][score(found).replace("accuracy", "count")]
+    each = [np.subtract(*(unpack_verdicts(row["verdicts"], count).astype(float) for row in pair)) for pair in pairs]
+    return mean_interval(np.mean(each, axis=0))
 
 
 def soft_gain(found: dict[str, Any]) -> str:
@@ -533,7 +573,7 @@ CLAIMS: dict[str, Callable[[dict[str, Any]], str]] = {
     "μ > 0: WF − IA": under_errors("wf", "ia"),
     "μ > 0: MWF − MIA": under_errors("mwf", "mia"),
     "μ > 0: IA − Top-k": under_errors("ia", "topk"),
-    "μ > 0: IA − best of Top-k, AT, AST at ρ = 0.25": under_errors("ia", *FEW_BITS, ratios=SOME_CHANNEL_RATIOS),
+    "μ > 0: IA − best of Top-k, AT, AST": under_errors("ia", *FEW_BITS),
     "μ > 0: IA − Fixed-M": under_errors("ia", "fixed"),
     "μ > 0: soft − hard dequantization": under_errors("ia, improved", "ia, improved, hard"),
     "the same, PSNR": soft_gain,
@@ -545,6 +585,7 @@ TABLES = {
     "cost": cost_table,
     "gamma": gamma_table,
     "channel": channel_table,
+    "settings": settings_table,
     "charged": charged_table,
     "claims": claims_table,
     "bar": bar_table,
@@ -610,6 +651,16 @@ def plot_maps(path: Path, device: str) -> None:
     save(figure, path, 70)
 
 
+def merge(results: dict[str, Any], other: dict[str, Any]) -> None:
+    """Take over the tasks that `other` has. Raises SystemExit where it was made otherwise than the rest."""
+    kept = set(results["tasks"]) - set(other["tasks"])
+    made = [{key: run.get(key) for key in ("versions", "seed")} for run in (results, other)]
+    if kept and made[0] != made[1]:
+        raise SystemExit(f"other versions or another seed than the results of {', '.join(sorted(kept))}")
+    results["tasks"] |= other["tasks"]
+    results |= made[1]
+
+
 def main() -> int:
     """Measure and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -619,6 +670,7 @@ def main() -> int:
     parser.add_argument("--groups", help=f"only some of {','.join(GROUPS)}; the rest stays")
     parser.add_argument("--missing", action="store_true", help="only points that the results do not have yet")
     parser.add_argument("--quick", action="store_true", help="a few points only")
+    parser.add_argument("--merge", type=Path, help="only take over the tasks of these results, then as --plot")
     parser.add_argument("--plot", action="store_true", help="only draw, and write the tables")
     parser.add_argument("--check", action="store_true", help="only see whether the tables are those of the JSON")
     parser.add_argument("--out", type=Path, default=HERE / "figures", help="where results and figures go")
@@ -634,7 +686,9 @@ def main() -> int:
     if chosen.check:
         text = PAGE.read_text()
         return int(filled(text, results) != text)
-    if not chosen.plot:
+    if chosen.merge is not None:
+        merge(results, json.loads(chosen.merge.read_text()))
+    elif not chosen.plot:
         if chosen.data is None:
             parser.error("--data is needed")
         for name in chosen.tasks.split(","):

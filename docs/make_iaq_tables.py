@@ -26,6 +26,7 @@ from semcom_app.codecs.iaq_config import make_iaq_config
 from semcom_app.codecs.iaq_quantizers import BudgetError, fit_quantizers
 from semcom_app.codecs.iaq_samples import assemble_pictures, extract_blocks
 from semcom_app.images import find_images, load_image, write_bytes
+from semcom_app.markdown import markdown_table
 from semcom_app.patch_header import encode_patch_header, fill_budget
 from semcom_app.patch_quantization import Fill, PatchQuantizer, Ranges, patch_fill, patch_ranges
 from semcom_app.patches import extract_patches
@@ -121,12 +122,6 @@ class Sent:
         return self.weighted_psnr(hard), self.weighted_psnr(soft[0]), self.weighted_psnr(soft[1])
 
 
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
 def signed(value: float, digits: int) -> str:
     """A number with its sign; what rounds to zero is positive on every processor."""
     return f"{round(value, digits) + 0.0:+.{digits}f}"
@@ -147,7 +142,7 @@ def error_free(pictures: list[Picture]) -> str:
             assert all(s.ratio <= ratio for s in sent)
             row.append(f"{np.mean(psnr):.2f} ({np.mean([s.header_bits for s in sent]):.0f})")
         rows.append(row)
-    return markdown(["weighted PSNR in dB (header bits)", *(f"ρ = {ratio:g}" for ratio in RATIOS)], rows)
+    return markdown_table(["weighted PSNR in dB (header bits)", *(f"ρ = {ratio:g}" for ratio in RATIOS)], rows)
 
 
 def under_errors(pictures: list[Picture]) -> str:
@@ -159,7 +154,7 @@ def under_errors(pictures: list[Picture]) -> str:
             rng = np.random.default_rng(0)
             figures = np.mean([s.received(mu, rng) for s in sent], axis=0)
             rows.append([variant.lstrip("+ "), f"{mu:g}", *(f"{figure:.2f}" for figure in figures)])
-    return markdown(["quantizer", "μ", "hard, dB", "soft, uniform prior", "soft, estimated prior"], rows)
+    return markdown_table(["quantizer", "μ", "hard, dB", "soft, uniform prior", "soft, estimated prior"], rows)
 
 
 def modified(_pictures: list[Picture]) -> str:
@@ -179,7 +174,7 @@ def modified(_pictures: list[Picture]) -> str:
             ratio = (weights * model.value(bits)).sum(axis=1) / (weights * model.value(blind)).sum(axis=1)
             row.append(signed(float(10 * np.log10(ratio).mean()), 3))
         rows.append(row)
-    return markdown(
+    return markdown_table(
         [
             "μ",
             "bits, top 40",
@@ -205,7 +200,7 @@ def adjusting(_pictures: list[Picture]) -> str:
             bits = allocate(name, importance, total, AllocationConfig(mu=mu, order=where))
             excess = 100 * ((weights * model.value(bits)).sum(axis=1) / optimum - 1)
             rows.append([name, f"{mu:g}", where, f"{excess.mean():.2f} %", f"{excess.max():.2f} %"])
-    return markdown(["method", "μ", "order", "mean excess", "worst"], rows)
+    return markdown_table(["method", "μ", "order", "mean excess", "worst"], rows)
 
 
 def own_ranges(pictures: list[Picture]) -> str:
@@ -227,7 +222,7 @@ def own_ranges(pictures: list[Picture]) -> str:
         rows.append([float(np.average(spread, weights=weights)), psnr[1] - psnr[0], psnr[2] - psnr[0]])
     names.append("mean")
     rows.append(list(np.mean(rows, axis=0)))
-    return markdown(
+    return markdown_table(
         ["picture", "weighted mean range / 255", "same bits, dB", "bits by the ranges, too, dB"],
         [
             [name, f"{row[0]:.2f}", *(signed(gain, 2) for gain in row[1:])]
@@ -257,7 +252,7 @@ def colours(pictures: list[Picture]) -> str:
                 psnr.append(weighted_psnr(arrived, wanted, importance_weights(importance)))
             row.append(f"{np.mean(psnr):.2f}" if len(psnr) == len(pictures) else "–")
         rows.append(row)
-    return markdown(["settings", *(f"ρ = {ratio:g}" for ratio in COLOUR_RATIOS)], rows)
+    return markdown_table(["settings", *(f"ρ = {ratio:g}" for ratio in COLOUR_RATIOS)], rows)
 
 
 TABLES: Final[dict[str, Callable[[list[Picture]], str]]] = {

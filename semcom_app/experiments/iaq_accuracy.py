@@ -229,6 +229,13 @@ def paired_difference(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> di
     }
 
 
+def mean_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Mean of independent values with its 95 % interval (normal)."""
+    mean = float(values.mean())
+    reach = float(ndtri(0.975)) * float(values.std(ddof=1)) / np.sqrt(values.size)
+    return mean, mean - reach, mean + reach
+
+
 def _accuracy(name: str, right: NDArray[np.bool_]) -> dict[str, Any]:
     successes, trials = int(np.count_nonzero(right)), right.size
     low, high = wilson_interval(successes, trials)
@@ -327,29 +334,47 @@ def improved_gamma_trials(ratios: Sequence[float], gammas: Sequence[float]) -> l
     ]
 
 
-def channel_trials(
-    task: Task, ratios: Sequence[float], flip_probabilities: Sequence[float], some_ratios: Sequence[float]
-) -> list[Trial]:
-    """Plain and modified allocations over binary symmetric channels, the baselines, and our settings.
-
-    AT, AST, and the paper's IA with ranges of the patches' own, only at `some_ratios`.
-    """
+def channel_trials(task: Task, ratios: Sequence[float], flip_probabilities: Sequence[float]) -> list[Trial]:
+    """Plain and modified allocations over binary symmetric channels, the baselines, and our settings."""
     trials = []
     for mu in flip_probabilities:
         for rho in ratios:
             given = {"rho": rho, "mu": mu}
             trials += [
                 *(Trial(name, make_iaq_config(name, "paper", given), mu) for name in _UNDER_ERRORS),
+                *(Trial(trial.curve, replace(trial.config, mu=mu), mu) for trial in _calibrated(task, rho)),
+                Trial("ia, own ranges", make_iaq_config("ia", "paper", {**given, "ranges": "patch"}), mu),
                 Trial("ia, improved", make_iaq_config("ia", "improved", given), mu),
                 Trial("ia, improved, hard", make_iaq_config("ia", "improved", {**given, "dequantize": "hard"}), mu),
             ]
         trials += [Trial("fixed", replace(fixed_config(bits), mu=mu), mu) for bits in range(1, 5)]
-    for mu in flip_probabilities:
-        for rho in some_ratios:
-            own = make_iaq_config("ia", "paper", {"rho": rho, "mu": mu, "ranges": "patch"})
-            thresholded = (Trial(trial.curve, replace(trial.config, mu=mu), mu) for trial in _calibrated(task, rho))
-            trials += [Trial("ia, own ranges", own, mu), *thresholded]
     return trials
+
+
+#: From the paper's settings to ours: its own ranges first, one more of ours each, and ours with one of the paper's.
+SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "paper": ("paper", {}),
+    "own ranges": ("paper", {"ranges": "patch"}),
+    "own ranges, 5 bits, coded": ("paper", {"ranges": "patch", "value_bits": 5, "header": "coded"}),
+    "own ranges, M_min 0, means": ("paper", {"ranges": "patch", "minimum": 0, "fill": "channel-means"}),
+    "own ranges, soft": ("paper", {"ranges": "patch", "dequantize": "estimated"}),
+    "own ranges, ycbcr420": ("paper", {"ranges": "patch", "colour": "ycbcr420"}),
+    "improved": ("improved", {}),
+    "improved, 8 bits": ("improved", {"value_bits": 8}),
+    "improved, M_min 1": ("improved", {"minimum": 1}),
+    "improved, hard": ("improved", {"dequantize": "hard"}),
+    "improved, rgb": ("improved", {"colour": "rgb"}),
+}
+
+
+def settings_trials(rho: float, flip_probabilities: Sequence[float]) -> list[Trial]:
+    """What each of our settings does for IA, alone and among the others."""
+    return [
+        Trial(name, make_iaq_config("ia", preset, {"rho": rho, "mu": mu, **settings}), mu)
+        for mu in flip_probabilities
+        for name, (preset, settings) in SETTINGS.items()
+        if mu > 0.0 or "dequantize" not in settings
+    ]
 
 
 def cost_trials(ratios: Sequence[float]) -> list[Trial]:

@@ -80,3 +80,31 @@ def test_a_header_is_charged_by_the_capacity(results: ModuleType) -> None:
     found = {"cost": [row("ia", 0.2, 0, header_share=0.25)]}
     assert results.charged_rho(found, "ia", 0.2, 0.11) == pytest.approx(0.25, abs=1e-4)
     assert results.charged_rho(found, "wf", 0.2, 0.11) is None
+
+
+def test_differences_under_errors_are_paired(results: ModuleType) -> None:
+    """Each picture gives one difference, the mean over all points; between points they are not independent."""
+    right = np.zeros((2, 100), bool)
+    right[0, :60], right[1, 20:60] = True, True
+    rows = [
+        row(curve, rho, 0, flip_probability=mu, verdicts=pack_verdicts(verdicts), single_accuracy=verdicts.mean())
+        for curve, verdicts in zip(("mia", "ia"), right, strict=True)
+        for rho in (0.25, 0.5)
+        for mu in results.FLIPS
+    ]
+    mean, low, high = results.mean_difference(measured(channel=rows), "mia", "ia")
+    assert mean == pytest.approx(0.2)
+    reach = 1.96 * np.sqrt(0.2 * 0.8 / 99)
+    assert (low, high) == (pytest.approx(0.2 - reach, abs=1e-4), pytest.approx(0.2 + reach, abs=1e-4))
+    shown = results.under_errors("mia", "ia")(measured(channel=rows))
+    assert shown == f"+20.0 ± {100 * reach:.1f} (+20.0 … +20.0)"
+
+
+def test_results_of_two_runs(results: ModuleType) -> None:
+    first = {"tasks": {"photos": {"pictures": 1}, "cifar10": {"pictures": 2}}, "versions": {"numpy": "2"}, "seed": 1}
+    other = {"tasks": {"multiview": {}, "photos": {"pictures": 3}}, "versions": {"numpy": "2"}, "seed": 1}
+    results.merge(first, other)
+    assert list(first["tasks"]) == ["photos", "cifar10", "multiview"]
+    assert first["tasks"]["photos"] == {"pictures": 3}
+    with pytest.raises(SystemExit, match="than the results of cifar10"):
+        results.merge(first, {**other, "seed": 2})
