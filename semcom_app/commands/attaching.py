@@ -26,8 +26,8 @@ def _attach_option(example: str) -> Any:
     )
 
 
-TransmitterAttachOption = Annotated[str | None, _attach_option("tcp://127.0.0.1:52001")]
-ReceiverAttachOption = Annotated[str | None, _attach_option("tcp://127.0.0.1:52011")]
+TransmitterAttachOption = Annotated[str | None, _attach_option("tcp://127.0.0.1:29001")]
+ReceiverAttachOption = Annotated[str | None, _attach_option("tcp://127.0.0.1:29011")]
 
 
 def refuse_with_attach(context: typer.Context, radio: Callable[..., Any], *others: str) -> None:

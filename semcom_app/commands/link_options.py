@@ -106,7 +106,7 @@ AttachOption = Annotated[
     str | None,
     typer.Option(
         "--attach",
-        help="gnuradio: wait for a flowgraph that you start; the first of four ports, such as tcp://127.0.0.1:52001.",
+        help="gnuradio: wait for a flowgraph that you start; the first of four ports, such as tcp://127.0.0.1:29001.",
         metavar="ADDRESS",
     ),
 ]

@@ -33,7 +33,7 @@ def attach_addresses(first: str) -> LinkAddresses:
     if not host.startswith("tcp://") or not port.isdecimal() or int(port) + 3 > 65535:
         raise ConfigurationError(
             f"{first!r} is no place to attach a flowgraph to; give the first of four ports, such as "
-            "tcp://127.0.0.1:52001"
+            "tcp://127.0.0.1:29001"
         )
     return LinkAddresses(*(f"{host}:{int(port) + offset}" for offset in range(4)))
 

@@ -40,10 +40,10 @@ class Application(MessageBlock):
     def __init__(
         self,
         flowgraph: str,
-        data_to_flowgraph: str = "tcp://127.0.0.1:52001",
-        data_from_flowgraph: str = "tcp://127.0.0.1:52002",
-        control_to_flowgraph: str = "tcp://127.0.0.1:52003",
-        control_from_flowgraph: str = "tcp://127.0.0.1:52004",
+        data_to_flowgraph: str = "tcp://127.0.0.1:29001",
+        data_from_flowgraph: str = "tcp://127.0.0.1:29002",
+        control_to_flowgraph: str = "tcp://127.0.0.1:29003",
+        control_from_flowgraph: str = "tcp://127.0.0.1:29004",
         settings: Mapping[str, PmtValue] | None = None,
     ) -> None:
         MessageBlock.__init__(self, "Application", [RECEIVED], [FRAMES])

@@ -490,15 +490,15 @@ def test_ports_that_are_taken(first: int, tmp_path: Path, refused: Refused) -> N
 )
 def test_wrong_usage(arguments: str, text: str, picture: Path, refused: Refused) -> None:
     words = [picture if word == "PICTURE" else word for word in arguments.split()]
-    refused([*words, "--attach", "tcp://127.0.0.1:52001"], 2, text)
+    refused([*words, "--attach", "tcp://127.0.0.1:29001"], 2, text)
 
 
 @pytest.mark.parametrize(
     ("place", "text"),
     [
-        ("52001", "'52001' is no address"),
+        ("29001", "'29001' is no address"),
         ("tcp://127.0.0.1:65533", "the first of four ports"),
-        ("tcp://192.0.2.1:52001", "can be reached from other machines"),
+        ("tcp://192.0.2.1:29001", "can be reached from other machines"),
         ("", "no address"),
     ],
 )

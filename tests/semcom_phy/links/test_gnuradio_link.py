@@ -249,11 +249,11 @@ def test_another_flowgraph_than_wanted(doubles: Doubles, nothing_left: NothingLe
 
 
 def test_attach_addresses() -> None:
-    assert attach_addresses("tcp://127.0.0.1:52001").as_arguments() == [
-        f"tcp://127.0.0.1:{port}" for port in range(52001, 52005)
+    assert attach_addresses("tcp://127.0.0.1:29001").as_arguments() == [
+        f"tcp://127.0.0.1:{port}" for port in range(29001, 29005)
     ]
     assert attach_addresses("tcp://localhost:65532").control_from_flowgraph == "tcp://127.0.0.1:65535"
-    for wrong in ("tcp://127.0.0.1:65533", "tcp://127.0.0.1:*", "ipc:///tmp/x", "52001", "tcp://10.0.0.1:52001", ""):
+    for wrong in ("tcp://127.0.0.1:65533", "tcp://127.0.0.1:*", "ipc:///tmp/x", "29001", "tcp://10.0.0.1:29001", ""):
         with pytest.raises(ConfigurationError):
             attach_addresses(wrong)
 
