@@ -31,11 +31,11 @@ def register(app: typer.Typer) -> None:
 def air(
     tx: Annotated[
         list[str] | None,
-        typer.Option("--tx", help="Where a transmitter answers; as often as needed.", show_default="port 52101"),
+        typer.Option("--tx", help="Where a transmitter answers; as often as needed.", show_default="port 29101"),
     ] = None,
     rx: Annotated[
         list[str] | None,
-        typer.Option("--rx", help="Where a receiver is to ask; as often as needed.", show_default="port 52102"),
+        typer.Option("--rx", help="Where a receiver is to ask; as often as needed.", show_default="port 29102"),
     ] = None,
     impair: Annotated[
         list[str] | None,

@@ -1,7 +1,7 @@
 """What every radio is: its configuration, what it can do, its two directions, the registry of drivers.
 
 Samples are complex64, |x| = 1 is full scale. A radio is named by a text, ``DRIVER`` or ``DRIVER:ARGUMENTS``, such as
-``air:tcp://127.0.0.1:52102`` or ``soapy:driver=rtlsdr,serial=1``; what the arguments mean is the driver's affair.
+``air:tcp://127.0.0.1:29102`` or ``soapy:driver=rtlsdr,serial=1``; what the arguments mean is the driver's affair.
 """
 
 from __future__ import annotations

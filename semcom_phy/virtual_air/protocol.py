@@ -22,8 +22,8 @@ from semcom_phy.errors import FormatError
 Samples = npt.NDArray[np.complex64]
 
 #: Where a transmitter answers, and where the air answers a receiver, unless told otherwise.
-TRANSMITTER_ADDRESS: Final = "tcp://127.0.0.1:52101"
-RECEIVER_ADDRESS: Final = "tcp://127.0.0.1:52102"
+TRANSMITTER_ADDRESS: Final = "tcp://127.0.0.1:29101"
+RECEIVER_ADDRESS: Final = "tcp://127.0.0.1:29102"
 
 SAMPLE_BYTES: Final = 8
 #: Longest reply that is taken: ten subframes of the fastest LTE rate, and more.

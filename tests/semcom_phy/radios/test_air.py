@@ -170,7 +170,7 @@ def test_addresses() -> None:
             assert receiver.sample_rate_hz == 5e5
         with pytest.raises(LinkError, match="address already in use"):
             open_transmitter(f"air:{port}", RadioConfig())
-    assert open_receiver("air:wait=1", RadioConfig()).describe()["address"] == "tcp://127.0.0.1:52102"
+    assert open_receiver("air:wait=1", RadioConfig()).describe()["address"] == "tcp://127.0.0.1:29102"
     for name, message in (
         ("air:tcp://192.168.0.1:5", "can be reached from other machines; .* or air:tcp://192.168.0.1:5,remote=yes in"),
         ("air:5,wait=x", "wait is a number"),

@@ -35,9 +35,9 @@ CAPABLE = RadioCapabilities(
 
 
 def test_a_name_is_split_at_its_first_colon() -> None:
-    driver, arguments = parse_radio("air:tcp://127.0.0.1:52102,wait=3")
+    driver, arguments = parse_radio("air:tcp://127.0.0.1:29102,wait=3")
     assert driver is RADIOS["air"]
-    assert arguments == "tcp://127.0.0.1:52102,wait=3"
+    assert arguments == "tcp://127.0.0.1:29102,wait=3"
     assert parse_radio("air") == (RADIOS["air"], "")
     assert parse_radio("file: out/a,b ")[1] == "out/a,b"
 
