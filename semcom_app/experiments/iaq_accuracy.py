@@ -30,7 +30,7 @@ from semcom_phy.errors import ConfigurationError
 from semcom_phy.links.framing import SIGNALLING_SYMBOLS, header_symbols
 from semcom_phy.links.payload_coding import payload_coded_length
 
-_PICTURES_AT_ONCE = 64
+_SAMPLES_AT_ONCE = 1 << 19  # fits into the caches with what is made of them
 RULES = ("majority", "sum")
 _UNDER_ERRORS = ("ia", "wf", "mia", "mwf", "topk")
 
@@ -117,8 +117,9 @@ def transmit(task: Task, trial: Trial, seed: tuple[int, int]) -> tuple[NDArray[n
     samples = block_samples(task.side, config.colour)
     received = np.empty_like(task.pictures)
     counted, headers, payloads = 0, np.empty(count, np.int64), np.empty(count, np.int64)
-    for first in range(0, count, _PICTURES_AT_ONCE):
-        rows = slice(first, first + _PICTURES_AT_ONCE)
+    at_once = max(1, _SAMPLES_AT_ONCE // task.pictures[0].size)
+    for first in range(0, count, at_once):
+        rows = slice(first, first + at_once)
         blocks = extract_blocks(task.pictures[rows], task.side, config.colour)
         mu = 0.0 if config.mu is None else config.mu
         quantizer = fit_quantizers(blocks, task.importance[rows], height, width, config, mu)
@@ -126,7 +127,7 @@ def transmit(task: Task, trial: Trial, seed: tuple[int, int]) -> tuple[NDArray[n
         headers[rows] = _header_bytes(quantizer, len(blocks), height, width, config)
         payloads[rows] = samples * quantizer.bits.reshape(len(blocks), -1).sum(axis=1, dtype=np.int64)
         counted += _counted_header_bits(headers[rows], quantizer.bits.size // len(blocks), config)
-        values = _received_values(quantizer, payload, samples, config, trial.flip_probability, rng)
+        values = _received_values(quantizer, payload, samples, len(blocks), config, trial.flip_probability, rng)
         received[rows] = assemble_pictures(values.reshape(blocks.shape), height, width, task.side, config.colour)
     spent = counted + int(payloads.sum())
     uses = [uncoded_channel_uses(int(h), int(b)) for h, b in zip(headers, payloads, strict=True)]
@@ -146,17 +147,20 @@ def uncoded_channel_uses(header_bytes: int, payload_bits: int) -> int:
     return SIGNALLING_SYMBOLS + header_symbols(header_bytes) + payload
 
 
+def _of_each_picture(quantizer: PatchQuantizer, pictures: int) -> Iterator[PatchQuantizer]:
+    """The quantizers of the pictures whose blocks `quantizer` has, one after the other."""
+    count = quantizer.bits.size // pictures
+    for first in range(0, quantizer.bits.size, count):
+        own = slice(first, first + count)
+        yield PatchQuantizer(quantizer.bits[own], quantizer.low[own], quantizer.high[own], quantizer.fill[own])
+
+
 def _header_bytes(
     quantizer: PatchQuantizer, pictures: int, height: int, width: int, config: IaqConfig
 ) -> NDArray[np.int64]:
     """Of each picture, container included, (pictures,)."""
-    count = quantizer.bits.size // pictures
-    sizes = np.empty(pictures, np.int64)
-    for i in range(pictures):
-        own = slice(i * count, (i + 1) * count)
-        one = PatchQuantizer(quantizer.bits[own], quantizer.low[own], quantizer.high[own], quantizer.fill[own])
-        sizes[i] = CONTAINER_BITS // 8 + len(patch_header(one, height, width, config))
-    return sizes
+    headers = (patch_header(one, height, width, config) for one in _of_each_picture(quantizer, pictures))
+    return np.array([CONTAINER_BITS // 8 + len(header) for header in headers])
 
 
 def _counted_header_bits(header_bytes: NDArray[np.int64], patches: int, config: IaqConfig) -> int:
@@ -172,6 +176,7 @@ def _received_values(
     quantizer: PatchQuantizer,
     payload: NDArray[np.uint8],
     samples: int,
+    pictures: int,
     config: IaqConfig,
     flip_probability: float,
     rng: np.random.Generator,
@@ -182,7 +187,13 @@ def _received_values(
     if config.dequantize == "hard":
         return quantizer.dequantize(quantizer.from_bits(received, samples))
     llrs = (2.0 * received - 1.0) * np.log((1.0 - flip_probability) / flip_probability)
-    return quantizer.soft_dequantize(llrs, samples, config.dequantize)
+    # A receiver estimates the distribution of the indices from one picture.
+    values, first = [], 0
+    for one in _of_each_picture(quantizer, pictures):
+        last = first + samples * int(one.bits.sum(dtype=np.int64))
+        values.append(one.soft_dequantize(llrs[first:last], samples, config.dequantize))
+        first = last
+    return np.concatenate(values)
 
 
 def judge(task: Task, pictures: NDArray[np.uint8]) -> dict[str, Any]:

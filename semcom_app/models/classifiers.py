@@ -38,6 +38,9 @@ WEIGHTS_FILE = "model.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
 MAX_CLASSES = 1 << 16
 IMAGENET_CLASSES = 1000
+_BATCH = 128
+#: Four pictures of 224×224: what lies between the layers of more does not fit into a processor's caches.
+_CPU_BATCH_SAMPLES = 4 * 3 * 224**2
 
 
 @dataclass(frozen=True)
@@ -91,21 +94,24 @@ class ImageClassifier:
         return sum(p.numel() for p in self.model.parameters())
 
     @torch.inference_mode()
-    def logits(self, pictures: NDArray[Any], batch: int = 128) -> NDArray[np.float32]:
+    def logits(self, pictures: NDArray[Any], batch: int | None = None) -> NDArray[np.float32]:
         """Pictures uint8 or float (N, side, side, 3) in 0…255 → class scores float32 (N, classes).
 
+        batch: pictures at once; None: as many as suit the device.
         Raises ConfigurationError for pictures of another size: fit them with `transform.fit` first.
         """
         side = self.transform.side
         if pictures.ndim != 4 or pictures.shape[1:] != (side, side, 3):
             raise ConfigurationError(f"{self.name} takes pictures (N, {side}, {side}, 3), not {pictures.shape}")
+        if batch is None:
+            batch = _BATCH if self.device.type != "cpu" else max(1, _CPU_BATCH_SAMPLES // (3 * side**2))
         scores = [np.empty((0, len(self.classes)), np.float32)]
         for start in range(0, len(pictures), batch):
             x = torch.from_numpy(np.ascontiguousarray(pictures[start : start + batch])).to(self.device)
             scores.append(self.model(self.transform.normalise(x)).float().cpu().numpy())
         return np.concatenate(scores)
 
-    def log_probabilities(self, pictures: NDArray[Any], batch: int = 128) -> NDArray[np.float64]:
+    def log_probabilities(self, pictures: NDArray[Any], batch: int | None = None) -> NDArray[np.float64]:
         """Log-softmax of `logits`, float64 (N, classes)."""
         scores = self.logits(pictures, batch).astype(np.float64)
         scores -= scores.max(axis=1, keepdims=True)

@@ -102,6 +102,16 @@ def test_errors_are_those_of_a_binary_symmetric_channel(task: Task) -> None:
     assert errors[0] == pytest.approx(errors[1], rel=0.05)
 
 
+@pytest.mark.parametrize("dequantize", ["hard", "uniform", "estimated"])
+def test_a_picture_does_not_depend_on_those_beside_it(dequantize: str, task: Task) -> None:
+    """The receiver knows one picture when it estimates how often each index occurs."""
+    config = make_iaq_config("ia", "improved", {"rho": 0.5, "dequantize": dequantize})
+    alone = replace(task, pictures=task.pictures[:1], importance=task.importance[:1])
+    first, _ = transmit(alone, Trial("x", config, 0.05), (3, 1))
+    among, _ = transmit(task, Trial("x", config, 0.05), (3, 1))
+    assert np.array_equal(first[0], among[0])
+
+
 def test_accuracies_are_counted(task: Task) -> None:
     row = judge(task, task.pictures)
     numbers = BrightnessClassifier().log_probabilities(task.pictures)
