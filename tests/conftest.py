@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -65,6 +66,22 @@ def gnuradio(lacking: Callable[[str], NoReturn]) -> GnuRadio:
         return find_gnuradio()
     except LinkError as error:
         lacking(str(error))
+
+
+@pytest.fixture
+def popen() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`subprocess.Popen` with pipes of text; whatever still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(command, text=True, **options)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 #: Tests with GNU Radio or the loopback driver that have passed: `.ci/run` wants to see that they ran.

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,24 +78,17 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(popen: Start) -> Start:
     """Start `semcom`; what still runs at the end of the test is killed."""
-    started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+        return popen(
             [*COMMAND, *map(str, arguments)],
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
-        started.append(process)
-        return process
 
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
+    return run

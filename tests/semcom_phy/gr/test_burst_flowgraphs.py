@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,30 +42,22 @@ def some_frames(count: int, bits: int) -> list[Frame]:
 
 
 @pytest.fixture
-def start(gnuradio: GnuRadio) -> Iterator[Start]:
+def start(gnuradio: GnuRadio, popen: Callable[..., subprocess.Popen[str]]) -> Start:
     """Start a flowgraph's headless form by itself; whatever still runs at the end of the test is killed."""
-    started: list[subprocess.Popen[str]] = []
 
     def run(name: str, end: ApplicationEnd, **values: ParameterValue) -> subprocess.Popen[str]:
         flowgraph = catalogue.find(name)
         addresses = dict(zip(ENDS, end.addresses.as_arguments(), strict=True))
         program = compile_flowgraph(flowgraph.form(gui=False), gnuradio).program
-        command = [gnuradio.python, program, *parameter_options(flowgraph, {**values, **addresses})]
-        process = subprocess.Popen(
-            command,
+        return popen(
+            [gnuradio.python, program, *parameter_options(flowgraph, {**values, **addresses})],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=True,
             env=environment(),
         )
-        started.append(process)
-        return process
 
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
+    return run
 
 
 def link(name: str, **values: ParameterValue) -> GnuRadioLink:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -46,23 +46,16 @@ def system_python(lacking: Callable[[str], NoReturn]) -> str:
 
 
 @pytest.fixture
-def spawn() -> Iterator[Spawn]:
+def spawn(popen: Callable[..., subprocess.Popen[str]]) -> Spawn:
     """Start a script of this folder; whatever still runs at the end of the test is killed."""
-    started: list[subprocess.Popen[str]] = []
 
     def start(script: str, *arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+        return popen(
             [python, str(SCRIPTS / script), *arguments],
             env=dict(os.environ, PYTHONPATH=str(ROOT)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
         )
-        started.append(process)
-        return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return start
