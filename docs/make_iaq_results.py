@@ -44,6 +44,7 @@ from semcom_app.experiments.iaq_accuracy import (
     mean_interval,
     paired_difference,
     run_costs,
+    run_range_gains,
     run_trials,
     settings_trials,
     transmit,
@@ -73,7 +74,9 @@ CHANNEL_RATIOS = (0.15, 0.2, 0.25, 0.375, 0.5)
 SETTINGS_RATIO = 0.25
 SETTINGS_FLIPS = (0.0, 0.1)
 COST_PICTURES = 50
-GROUPS = ("error_free", "gamma", "gamma_improved", "channel", "settings", "cost")
+#: Σ M_i / N of the comparison of ranges.
+RANGE_BITS = (1, 2, 3)
+GROUPS = ("error_free", "gamma", "gamma_improved", "channel", "settings", "cost", "ranges")
 _TITLES = {
     "ia": "`iaq-ia`",
     "wf": "`iaq-wf`",
@@ -143,14 +146,19 @@ def measured(task: Task, before: dict[str, Any], chosen: argparse.Namespace) -> 
         raise SystemExit(f"there are no results of {task.name} yet; leave out --groups")
     found = {**before, **found, "uncompressed": judge(task, task.pictures)}
     trials = groups_of(task, chosen.quick)
-    for group in chosen.groups.split(",") if chosen.groups else trials:
+    for group in chosen.groups.split(",") if chosen.groups else GROUPS:
         known = before.get(group, []) if chosen.missing else []
         rows: list[dict[str, Any]] = []
-        run = run_costs(task, trials[group], COST_PICTURES) if group == "cost" else None
-        for row in run or run_trials(task, trials[group], SEED, known):
+        if group == "cost":
+            run = run_costs(task, trials[group], COST_PICTURES)
+        elif group == "ranges":
+            run = run_range_gains(task, RANGE_BITS)
+        else:
+            run = run_trials(task, trials[group], SEED, known)
+        for row in run:
             rows.append(row)
-            new = row["flip_probability"], row["rho_spent"], row.get(score(found))
-            print(task.name, group, row["curve"], *(f"{x:.4f}" for x in new if x is not None), flush=True)
+            shown = (row.get(name) for name in ("flip_probability", "rho_spent", score(found)))
+            print(task.name, group, row.get("curve", ""), *(f"{x:.4f}" for x in shown if x is not None), flush=True)
             found[group] = [*rows, *(old for old in known if old not in rows)]
             yield found
         found[group] = rows
@@ -358,6 +366,20 @@ def settings_table(results: dict[str, Any]) -> str:
             row = point(found, "settings", SETTINGS_RATIO, curve=curve, flip_probability=mu)
             line.append("–" if row is None else f"{percent(found, row)} ({row['psnr_db']:.1f} dB)")
         lines.append(line)
+    return markdown_table(columns, lines)
+
+
+def ranges_table(results: dict[str, Any]) -> str:
+    """Gain by ranges of the patches' own at equal bits: mean (quartiles), dB."""
+    columns = ["pictures", "bits", *(f"{bits:g} bit{'s' * (bits > 1)} a sample" for bits in RANGE_BITS)]
+    lines = []
+    for name, found in results["tasks"].items():
+        for kind, title in (("same", "the same"), ("allocated", "allocated anew")):
+            line = [name if kind == "same" else "", title]
+            for row in found.get("ranges", []):
+                low, _, high = row[kind]["quartiles_db"]
+                line.append(f"{row[kind]['mean_db']:+.1f} dB ({low:+.1f} … {high:+.1f})".replace("-", "−"))
+            lines.append([*line, *["–"] * (len(columns) - len(line))])
     return markdown_table(columns, lines)
 
 
@@ -586,6 +608,7 @@ TABLES = {
     "gamma": gamma_table,
     "channel": channel_table,
     "settings": settings_table,
+    "ranges": ranges_table,
     "charged": charged_table,
     "claims": claims_table,
     "bar": bar_table,

@@ -23,6 +23,7 @@ from semcom_app.experiments.iaq_accuracy import (
     pack_verdicts,
     paired_difference,
     run_costs,
+    run_range_gains,
     run_trials,
     settings_trials,
     transmit,
@@ -158,6 +159,21 @@ def test_settings_one_at_a_time() -> None:
     assert noisy["own ranges, ycbcr420"] == replace(noisy["own ranges"], colour="ycbcr420")
     without = {trial.curve for trial in trials if not trial.flip_probability}
     assert set(noisy) - without == {"own ranges, soft", "improved, hard"}
+
+
+def test_gain_by_own_ranges(task: Task) -> None:
+    """Pictures within an eighth of the scale gain 18 dB with the same bits; where ranges are full there is no gain."""
+    importance = task.importance[:4]
+    narrow = np.random.default_rng(0).integers(100, 132, (4, 16, 16, 3)).astype(np.uint8)
+    narrow[:, ::SIDE, ::SIDE] = 100, 131, 100
+    (row,) = run_range_gains(replace(task, pictures=narrow, importance=importance), [2])
+    assert row["same"]["mean_db"] == pytest.approx(20 * np.log10(8), abs=1.0)
+    assert row["allocated"]["mean_db"] == pytest.approx(row["same"]["mean_db"], abs=0.5)
+    wide = narrow.copy()
+    wide[:, ::SIDE, ::SIDE] = 0, 255, 0
+    (row,) = run_range_gains(replace(task, pictures=wide, importance=importance), [2])
+    assert row["same"]["quartiles_db"] == [0.0, 0.0, 0.0]
+    assert row["pictures"] == 4
 
 
 @pytest.mark.slow
