@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -289,6 +290,30 @@ def test_a_connection_that_says_nothing_is_no_reader() -> None:
             for number in range(10):
                 sender.send(Pdu({}), timeout_s=5)
                 assert receiver.receive().metadata["seq"] == number
+            assert sender.stats.peers == 1
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\x01\x00" + bytes(20), b"\xff\0\0\0\0\0\0\0\x01\x7f\x01\x07\0\0"],
+    ids=["web browser", "ZMTP 1", "ZMTP 2"],
+)
+def test_whoever_speaks_without_a_handshake_gets_nothing(greeting: bytes) -> None:
+    """ZeroMQ takes such connections for peers of its first versions, which would be given every second PDU."""
+    with (
+        PduSender(ANY, bind=True, session="s", options=QUICK) as sender,
+        PduReceiver(sender.address, bind=False, session="s") as receiver,
+    ):
+        wait_until(lambda: sender.stats.peers == 1)
+        host, _, port = sender.address.removeprefix("tcp://").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as stranger:
+            stranger.sendall(greeting)
+            for number in range(10):
+                sender.send(Pdu({}), timeout_s=5)
+                assert receiver.receive(5).metadata["seq"] == number
+            with contextlib.suppress(ConnectionResetError):
+                while stranger.recv(100):  # ZeroMQ's own greeting, until it hangs up
+                    pass
             assert sender.stats.peers == 1
 
 
