@@ -137,9 +137,9 @@ class _PduSocket:
         # No queue for a peer that is not there. For senders only: a receiver would throw away what has come but was not
         # read yet when the other side goes.
         self._socket.immediate = kind == zmq.PUSH
-        # Whoever sends anything but ZMTP's first byte would be taken for a peer of version 1, which has no handshake, and
-        # so be given every second PDU. In a domain of authentication only version 3 may talk; nobody is asked who they
-        # are.
+        # Whoever sends anything but ZMTP's first byte would be taken for a peer of its first version, which has no
+        # handshake, and so be given every second PDU. In a domain of authentication only version 3 may talk; nobody is
+        # asked who they are.
         self._socket.setsockopt(zmq.ZAP_DOMAIN, b"semcom")
         self._monitor = PeerMonitor(self._context, self._socket)
         try:
