@@ -10,12 +10,12 @@ The loops take flat arrays of int64, or lists where nothing is compiled; codes a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semcom_phy.accel import numba_available
+from semcom_phy.accel import compiled, numba_available
 from semcom_phy.errors import FormatError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -26,15 +26,8 @@ _NUMBA: Final = numba_available()
 
 
 def _compiled(function: _Function) -> _Function:
-    """The function as machine code, kept on the disk where there is a place to write; itself without numba."""
-    if not _NUMBA:
-        return function
-    from numba import njit
-
-    try:
-        return cast(_Function, njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # numba found no writable folder for its cache
-        return cast(_Function, njit(nogil=True)(function))
+    """The function as machine code, itself without numba."""
+    return compiled()(function) if _NUMBA else function
 
 
 _PROBABILITY_BITS: Final = 16

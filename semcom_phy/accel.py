@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from functools import cache
 from types import ModuleType
-from typing import Final
+from typing import Any, Final, TypeVar, cast
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 #: How the lines begin with which a process says on stderr that it compiles for long, and that this is over.
 COMPILING: Final = "compiling "
@@ -34,3 +37,26 @@ def kernel_module(name: str) -> ModuleType | None:
     if sys.byteorder != "little" or not numba_available():
         return None
     return importlib.import_module(name)
+
+
+def compiled(*signatures: Any, fastmath: bool | set[str] = False) -> Callable[[_Function], _Function]:
+    """Decorate a function that numba is to compile.
+
+    The machine code is kept on the disk where there is a place to write; the global interpreter lock is not held while
+    it runs. signatures: numba's, for compilation at once; none: compiled at the first call. fastmath: as numba takes
+    it. Needs numba.
+    """
+    from numba import njit
+
+    def decorate(function: _Function) -> _Function:
+        options: dict[str, Any] = {
+            "signature_or_function": list(signatures) or None,
+            "nogil": True,
+            "fastmath": fastmath,
+        }
+        try:
+            return cast(_Function, njit(cache=True, **options)(function))
+        except RuntimeError:  # numba found no writable folder for its cache
+            return cast(_Function, njit(**options)(function))
+
+    return decorate

@@ -7,11 +7,12 @@ so, because then read-only arrays fit too and each kernel is compiled once for a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int16, int64, njit, types, uint8, uint32, uint64
+from numba import float32, float64, int16, int64, types, uint8, uint32, uint64
+
+from semcom_phy.accel import compiled
 
 
 def _read(element: Any, dimensions: int) -> types.Array:
@@ -22,19 +23,7 @@ def _write(element: Any, dimensions: int) -> types.Array:
     return types.Array(element, dimensions, "C")
 
 
-def _kernel(*signatures: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compile for these signatures; keep the machine code on disk where there is a place to write."""
-
-    def compiled(function: Callable[..., None]) -> Callable[..., None]:
-        try:
-            return njit(list(signatures), nogil=True, cache=True)(function)
-        except RuntimeError:  # numba found no writable folder for its cache
-            return njit(list(signatures), nogil=True)(function)
-
-    return compiled
-
-
-@_kernel(types.void(_read(uint8, 2), _read(uint32, 2), _write(uint32, 1)))
+@compiled(types.void(_read(uint8, 2), _read(uint32, 2), _write(uint32, 1)))
 def crc_registers(octets, tables, registers):  # type: ignore[no-untyped-def]
     """CRC registers (B,), left-aligned in 32 bits, of `octets` (B, n).
 
@@ -61,7 +50,7 @@ def crc_registers(octets, tables, registers):  # type: ignore[no-untyped-def]
         registers[block] = register
 
 
-@_kernel(
+@compiled(
     types.void(
         _read(uint8, 2),
         _read(uint8, 2),
@@ -102,7 +91,7 @@ def _scatter_signature(element: Any) -> Any:
     return types.void(_read(element, 2), _read(uint64, 1), element, _write(element, 2), _write(int64, 1))
 
 
-@_kernel(_scatter_signature(float32), _scatter_signature(float64))
+@compiled(_scatter_signature(float32), _scatter_signature(float64))
 def scatter(llrs, order, limit, into, known):  # type: ignore[no-untyped-def]
     """Add `llrs` (B, E), clipped to ± `limit`, NaN as 0, to ``into[:, order]``, going round `order` as needed.
 

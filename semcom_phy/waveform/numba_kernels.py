@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from semcom_phy.accel import compiled
 
 Complex64 = npt.NDArray[np.complex64]
 Float32 = npt.NDArray[np.float32]
@@ -17,7 +18,7 @@ Float32 = npt.NDArray[np.float32]
 _FAST = {"reassoc", "contract", "nsz"}
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def half_symbol_filter(samples: Complex64, taps: Float32, count: int) -> Float32:
     phases, length, sps = taps.shape
     rows = count + length - 1
@@ -47,7 +48,7 @@ def half_symbol_filter(samples: Complex64, taps: Float32, count: int) -> Float32
     return out
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def differential_statistic(re: Float32, im: Float32, signs: Float32, count: int) -> tuple[Float32, Float32]:
     segments = signs.size // 8
     sum_re = np.zeros(count, np.float32)
@@ -97,7 +98,7 @@ def differential_statistic(re: Float32, im: Float32, signs: Float32, count: int)
     return sum_re, energy[:count].copy()
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def sample_at(re: Float32, im: Float32, times: npt.NDArray[np.float64], bank: Float32) -> Complex64:
     phases = bank.shape[0] - 1
     width = bank.shape[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -48,3 +49,25 @@ def test_the_chain_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_kernels_where_words_are_the_other_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "byteorder", "big")
     assert accel.kernel_module("semcom_phy.coding.kernels") is None
+
+
+def test_compiled_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder to write to the function is compiled for this process."""
+    numba = pytest.importorskip("numba", reason="nothing to compile with: pip install numba")
+    compile_it, asked = numba.njit, []
+
+    def njit(**options: Any) -> Any:
+        asked.append(options.pop("cache", False))
+        if asked[-1]:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_it(**options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+
+    @accel.compiled(numba.int64(numba.int64))
+    def twice(number: int) -> int:
+        return 2 * number
+
+    assert asked == [True, False]
+    assert twice(21) == 42
+    assert len(twice.signatures) == 1  # type: ignore[attr-defined]

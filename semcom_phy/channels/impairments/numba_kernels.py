@@ -8,11 +8,12 @@ read are declared so: read-only arrays fit too, and each kernel is compiled once
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import complex64, complex128, float32, float64, int64, njit, types
+from numba import complex64, complex128, float32, float64, int64, types
+
+from semcom_phy.accel import compiled
 
 _REORDER = {"reassoc", "contract", "nsz"}  # let the sums over taps use vector registers
 
@@ -25,19 +26,7 @@ def _write(element: Any, dimensions: int = 1) -> types.Array:
     return types.Array(element, dimensions, "C")
 
 
-def _kernel(signature: Any, fastmath: Any = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile for this signature; keep the machine code on disk where there is a place to write."""
-
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return njit(signature, nogil=True, cache=True, fastmath=fastmath)(function)
-        except RuntimeError:  # numba found no writable folder for its cache
-            return njit(signature, nogil=True, fastmath=fastmath)(function)
-
-    return compiled
-
-
-@_kernel(_write(complex64)(_read(complex64), _read(complex64)))
+@compiled(_write(complex64)(_read(complex64), _read(complex64)))
 def multiply(a, b):  # type: ignore[no-untyped-def]
     """See `numpy_kernels.multiply`."""
     out = np.empty(a.size, np.complex64)
@@ -47,7 +36,7 @@ def multiply(a, b):  # type: ignore[no-untyped-def]
     return out
 
 
-@_kernel(_write(complex64)(_read(complex64), _read(float32, 2)))
+@compiled(_write(complex64)(_read(complex64), _read(float32, 2)))
 def linear_map(x, matrix):  # type: ignore[no-untyped-def]
     """See `numpy_kernels.linear_map`."""
     out = np.empty(x.size, np.complex64)
@@ -58,7 +47,7 @@ def linear_map(x, matrix):  # type: ignore[no-untyped-def]
     return out
 
 
-@_kernel(_write(complex64)(_read(complex64), float64, float64))
+@compiled(_write(complex64)(_read(complex64), float64, float64))
 def quantize(x, step, top):  # type: ignore[no-untyped-def]
     """See `numpy_kernels.quantize`."""
     out = np.empty(x.size, np.complex64)
@@ -69,7 +58,7 @@ def quantize(x, step, top):  # type: ignore[no-untyped-def]
     return out
 
 
-@_kernel(_write(complex64)(_read(complex64), int64, _read(float32), int64))
+@compiled(_write(complex64)(_read(complex64), int64, _read(float32), int64))
 def fir(x, first, taps, count):  # type: ignore[no-untyped-def]
     """See `numpy_kernels.fir`."""
     # Real taps treat I and Q alike: on the interleaved rails, tap by tap over pieces that stay in the first-level
@@ -86,7 +75,10 @@ def fir(x, first, taps, count):  # type: ignore[no-untyped-def]
     return out
 
 
-@_kernel(int64(_read(complex64), int64, float64, float64, int64, int64, _read(float32, 2), _write(complex64)), _REORDER)
+@compiled(
+    int64(_read(complex64), int64, float64, float64, int64, int64, _read(float32, 2), _write(complex64)),
+    fastmath=_REORDER,
+)
 def resample(x, base, fraction, step, begin, end, table, out):  # type: ignore[no-untyped-def]
     """See `numpy_kernels.resample`."""
     phases, taps = table.shape[0] - 1, table.shape[1]
@@ -111,7 +103,7 @@ def resample(x, base, fraction, step, begin, end, table, out):  # type: ignore[n
     return written
 
 
-@_kernel(_write(complex64)(_read(complex128), int64))
+@compiled(_write(complex64)(_read(complex128), int64))
 def interpolate_gain(grid, spacing):  # type: ignore[no-untyped-def]
     """See `numpy_kernels.interpolate_gain`."""
     out = np.empty((grid.size - 1) * spacing, np.complex64)
@@ -122,7 +114,7 @@ def interpolate_gain(grid, spacing):  # type: ignore[no-untyped-def]
     return out
 
 
-@_kernel(types.void(_write(float64), float64, float64, float64, _write(float64)))
+@compiled(types.void(_write(float64), float64, float64, float64, _write(float64)))
 def first_order_section(x, gain, zero, pole, state):  # type: ignore[no-untyped-def]
     """See `numpy_kernels.first_order_section`."""
     last_in, last_out = state[0], state[1]
