@@ -44,12 +44,12 @@ from semcom_app.experiments.iaq_accuracy import (
     mean_interval,
     paired_difference,
     run_costs,
-    run_range_gains,
     run_trials,
     settings_trials,
     transmit,
     unpack_verdicts,
 )
+from semcom_app.experiments.iaq_ranges import run_range_gains
 from semcom_app.experiments.iaq_tasks import TASKS, make_task
 from semcom_app.images import find_images, load_image, write_bytes
 from semcom_app.markdown import markdown_table
@@ -370,15 +370,26 @@ def settings_table(results: dict[str, Any]) -> str:
 
 
 def ranges_table(results: dict[str, Any]) -> str:
-    """Gain by ranges of the patches' own at equal bits: mean (quartiles), dB."""
-    columns = ["pictures", "bits", *(f"{bits:g} bit{'s' * (bits > 1)} a sample" for bits in RANGE_BITS)]
+    """Gain by ranges of the patches' own: mean (quartiles), dB."""
+    titles = {
+        "same": "the same bits",
+        "allocated": "allocated by range",
+        "planes": "each colour of its own",
+        "counted": "everything counted",
+        "counted_planes": "the same, each colour",
+    }
+    columns = ["pictures", "", *(f"{bits:g} bit{'s' * (bits > 1)} a sample" for bits in RANGE_BITS)]
     lines = []
     for name, found in results["tasks"].items():
-        for kind, title in (("same", "the same"), ("allocated", "allocated anew")):
-            line = [name if kind == "same" else "", title]
+        for kind, title in titles.items():
+            line = [name if kind == next(iter(titles)) else "", title]
             for row in found.get("ranges", []):
-                low, _, high = row[kind]["quartiles_db"]
-                line.append(f"{row[kind]['mean_db']:+.1f} dB ({low:+.1f} … {high:+.1f})".replace("-", "−"))
+                gain = row[kind]
+                if gain is None:
+                    line.append("–")
+                    continue
+                low, _, high = gain["quartiles_db"]
+                line.append(f"{gain['mean_db']:+.1f} dB ({low:+.1f} … {high:+.1f})".replace("-", "−"))
             lines.append([*line, *["–"] * (len(columns) - len(line))])
     return markdown_table(columns, lines)
 

@@ -16,10 +16,10 @@ from semcom_app.codecs.iaq_config import IaqConfig
 from semcom_app.codecs.iaq_samples import (
     CHANNELS,
     COLOURS,
-    blocks_per_patch,
     fill_parts,
     header_size,
     importance_of_blocks,
+    source_samples,
 )
 from semcom_app.container import Header
 from semcom_app.patch_header import encode_patch_header, fill_budget
@@ -102,12 +102,6 @@ def check_budget(height: int, width: int, config: IaqConfig) -> None:
         _total_bits(rows * columns, CHANNELS * side**2, config)
 
 
-def source_samples(samples: int, config: IaqConfig) -> int:
-    """Samples of the picture that a block of K = `samples` stands for, at least on average."""
-    side_squared = samples // CHANNELS if config.colour == "rgb" else 2 * samples
-    return CHANNELS * side_squared // blocks_per_patch(config.colour)
-
-
 def _total_bits(count: int, samples: int, config: IaqConfig) -> int:
     """Σ M_i of eq. (10), with the paper's header; Fixed-M has none there, so that its ρ is M/8."""
     overhead = 0 if config.allocator == "fixed" else None
@@ -142,7 +136,7 @@ class _Picture:
     def fill_budget(self, config: IaqConfig, allocation: AllocationConfig) -> UInt8Array:
         """Bits per sample, (N,), within ρ, header and container as they are sent."""
         count = self._importance.size
-        source = source_samples(self._samples, config)  # of the picture, for each block
+        source = source_samples(self._samples, config.colour)  # of the picture, for each block
         target = target_bits(config.rho, count, source)
         fewest, most = count * config.minimum, count * config.maximum
 

@@ -114,7 +114,8 @@ def iaq_options(
         ),
     ] = None,
     colour: Annotated[
-        str | None, typer.Option(help="iaq: rgb or ycbcr420.", show_default="the preset's", metavar="NAME")
+        str | None,
+        typer.Option(help="iaq: rgb, rgb-planes, ycbcr444 or ycbcr420.", show_default="the preset's", metavar="NAME"),
     ] = None,
     ranges: Annotated[
         str | None, typer.Option(help="iaq: full, picture or patch.", show_default="the preset's", metavar="NAME")

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import binomtest
 
-from semcom_app.allocation import AllocationConfig, allocate, importance_weights
 from semcom_app.allocation.attention_sum_threshold import calibrate_sum_threshold
 from semcom_app.allocation.attention_threshold import calibrate_attention_threshold
 from semcom_app.allocation.budget import allocatable_bits, compression_ratio, header_bits, target_bits
@@ -24,9 +23,8 @@ from semcom_app.classification import fuse, wilson_interval
 from semcom_app.classification.fusion import single_views
 from semcom_app.codecs.iaq_config import IaqConfig, make_iaq_config
 from semcom_app.codecs.iaq_quantizers import CONTAINER_BITS, BudgetError, fit_quantizers, patch_header
-from semcom_app.codecs.iaq_samples import CHANNELS, assemble_pictures, block_samples, extract_blocks
-from semcom_app.patch_quantization import WHITE, PatchQuantizer, patch_fill, patch_ranges
-from semcom_app.patches import extract_patches
+from semcom_app.codecs.iaq_samples import CHANNELS, COLOURS, assemble_pictures, block_samples, extract_blocks
+from semcom_app.patch_quantization import PatchQuantizer
 from semcom_phy.coding.transport import TurboCode
 from semcom_phy.errors import ConfigurationError
 from semcom_phy.links.framing import SIGNALLING_SYMBOLS, header_symbols
@@ -292,40 +290,6 @@ def run_costs(task: Task, trials: Sequence[Trial], pictures: int) -> Iterator[di
         yield {"task": task.name, **trial.describe(), **asdict(cost), "cbr": cbr, "pictures": len(some.pictures)}
 
 
-def run_range_gains(task: Task, bits_per_sample: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Weighted PSNR by ranges of the patches' own less that by the full range, at equal Σ M_i, no header counted.
-
-    M_min is 0, patches without bits have their mean, γ is 1. "same": with the very bits of the full range; "allocated":
-    with bits that know the ranges. Means and quartiles over the pictures, dB.
-    """
-    config = AllocationConfig(minimum=0)
-    for bits in bits_per_sample:
-        gains = np.array([_range_gains(task, i, bits * task.patches, config) for i in range(len(task.pictures))])
-        row: dict[str, Any] = {"task": task.name, "bits_per_sample": bits, "pictures": len(gains)}
-        for name, values in zip(("same", "allocated"), gains.T, strict=True):
-            low, middle, high = (float(q) for q in np.percentile(values, (25, 50, 75)))
-            row[name] = {"mean_db": float(values.mean()), "quartiles_db": [low, middle, high]}
-        yield row
-
-
-def _range_gains(task: Task, index: int, total: int, config: AllocationConfig) -> tuple[float, float]:
-    """Of one picture: with the same bits, and with bits that know the ranges."""
-    importance = task.importance[index]
-    patches, weights = extract_patches(task.pictures[index], task.side), importance_weights(importance)
-    means, full, own = patch_fill(patches, "mean"), patch_ranges(patches, "full"), patch_ranges(patches, "patch")
-    blind = allocate("ia", importance, total, config)
-    aware = allocate("ia", importance, total, config, (own[1].astype(np.float64) - own[0]) / WHITE)
-
-    def error(bits: NDArray[np.uint8], ranges: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> float:
-        quantizer = PatchQuantizer(bits, *ranges, means)
-        values = quantizer.dequantize(quantizer.quantize(patches))
-        return float(weights @ np.mean((values - patches.astype(np.float64)) ** 2, axis=1))
-
-    worst = error(blind, full)
-    same, allocated = (10.0 * float(np.log10(worst / error(bits, own))) for bits in (blind, aware))
-    return same, allocated
-
-
 # --- what the figures hold -------------------------------------------------------------------------
 
 
@@ -405,12 +369,12 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "own ranges, 5 bits, coded": ("paper", {"ranges": "patch", "value_bits": 5, "header": "coded"}),
     "own ranges, M_min 0, means": ("paper", {"ranges": "patch", "minimum": 0, "fill": "channel-means"}),
     "own ranges, soft": ("paper", {"ranges": "patch", "dequantize": "estimated"}),
-    "own ranges, ycbcr420": ("paper", {"ranges": "patch", "colour": "ycbcr420"}),
+    **{f"own ranges, {colour}": ("paper", {"ranges": "patch", "colour": colour}) for colour in COLOURS[1:]},
     "improved": ("improved", {}),
     "improved, 8 bits": ("improved", {"value_bits": 8}),
     "improved, M_min 1": ("improved", {"minimum": 1}),
     "improved, hard": ("improved", {"dequantize": "hard"}),
-    "improved, rgb": ("improved", {"colour": "rgb"}),
+    **{f"improved, {colour}": ("improved", {"colour": colour}) for colour in COLOURS if colour != "ycbcr420"},
 }
 
 

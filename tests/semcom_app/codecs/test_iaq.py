@@ -17,12 +17,17 @@ from semcom_app.codecs import CODECS, CodecOptions, make_codec
 from semcom_app.codecs.iaq import Iaq
 from semcom_app.codecs.iaq_config import IAQ_PRESETS, IaqConfig, make_iaq_config
 from semcom_app.codecs.iaq_quantizers import CONTAINER_BITS
+from semcom_app.codecs.iaq_samples import COLOURS
 from semcom_app.container import Header, data_crc
 from semcom_app.patches import extract_patches
 from semcom_phy.errors import ConfigurationError, FormatError
 
 NO_LLRS = np.empty(0, np.float32)
 NAMES = ("ia", "wf", "mia", "mwf", "fixed", "topk", "at", "ast")
+#: Presets, and ours with every other colour.
+MADE = [(preset, {}) for preset in IAQ_PRESETS] + [
+    ("improved", {"colour": colour}) for colour in COLOURS if colour != "ycbcr420"
+]
 EXACT = ("ia", "ia-greedy", "wf", "mia", "mia-greedy", "mwf")
 
 
@@ -174,11 +179,13 @@ def test_the_incremental_allocation_is_the_best_of_all() -> None:
     assert codec.encode(pixels).artifacts["patch_bits"].tolist() == [list(best)]
 
 
-@pytest.mark.parametrize("preset", list(IAQ_PRESETS))
+@pytest.mark.parametrize(("preset", "changes"), MADE)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_receiver_has_received_bits_only(name: str, preset: str, picture: np.ndarray) -> None:
+def test_the_receiver_has_received_bits_only(
+    name: str, preset: str, changes: dict[str, Any], picture: np.ndarray
+) -> None:
     """A receiver that was made for another allocation, budget and patch size decodes to the same picture."""
-    sender = codec_of(name, preset, rho=0.4, patch=8)
+    sender = codec_of(name, preset, rho=0.4, patch=8, **changes)
     encoded = sender.encode(picture[:50, :77])
     own = decode(sender, encoded)
     stranger = make_codec("iaq-fixed", CodecOptions(iaq={"patch": 3, "rho": 0.9, "importance": "no such thing"}))
@@ -191,13 +198,13 @@ def test_the_receiver_has_received_bits_only(name: str, preset: str, picture: np
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (13, 8), (16, 16), (224, 224), (111, 200)])
-@pytest.mark.parametrize("preset", list(IAQ_PRESETS))
-def test_any_size(shape: tuple[int, int], preset: str) -> None:
+@pytest.mark.parametrize(("preset", "changes"), MADE)
+def test_any_size(shape: tuple[int, int], preset: str, changes: dict[str, Any]) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    codec = codec_of("ia", preset, rho=0.99 if preset == "paper" else 0.45, patch=None)
+    codec = codec_of("ia", preset, rho=0.99 if preset == "paper" else 0.45, patch=None, **changes)
     if shape[0] == 1:
         # Less than one patch of 4×4: the header alone may be more than the picture.
-        codec = codec_of("at", preset, threshold=0.0, patch=None)
+        codec = codec_of("at", preset, threshold=0.0, patch=None, **changes)
     encoded = codec.encode(pixels)
     assert decode(codec, encoded).pixels.shape == pixels.shape
     expected = 16 if min(shape) >= 112 else 8 if min(shape) >= 56 else 4
@@ -246,6 +253,22 @@ def test_the_improvements_are_worth_it(astronaut: np.ndarray) -> None:
         assert error(codec_of("ia", "improved", rho=rho, patch=4)) < 0.25 * error(codec_of("ia", rho=rho, patch=4))
 
 
+def test_ranges_for_each_colour_are_worth_it(astronaut: np.ndarray) -> None:
+    """At the same ρ, everything counted: better than one range for all three, by far than the full range."""
+    weights = importance_weights(contrast(astronaut[None], 8))[0]
+    own = {"ranges": "patch", "minimum": 0, "fill": "channel-means", "value_bits": 5, "header": "coded"}
+
+    def error(**changes: Any) -> float:
+        codec = codec_of("ia", rho=0.3, patch=8, **changes)
+        difference = decode(codec, codec.encode(astronaut)).pixels.astype(float) - astronaut
+        return float(weights @ (extract_patches(difference, 8) ** 2).mean(axis=1))
+
+    gains = [10 * np.log10(error() / error(colour=colour, **own)) for colour in ("rgb", "rgb-planes", "ycbcr444")]
+    assert gains[0] > 4.0
+    assert gains[1] > gains[0] + 1.5
+    assert gains[2] > gains[1] + 4.0
+
+
 # --- damage ----------------------------------------------------------------------------------------
 
 
@@ -284,15 +307,17 @@ def test_nan_llrs_count_as_nothing_known(picture: np.ndarray) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.sampled_from(list(IAQ_PRESETS)),
+    st.sampled_from(MADE),
     st.integers(0, 10_000),
     st.binary(max_size=60),
     st.integers(1, 255),
     st.booleans(),
 )
-def test_headers_that_lie_are_refused_or_decode(preset: str, place: int, junk: bytes, mask: int, whole: bool) -> None:
+def test_headers_that_lie_are_refused_or_decode(
+    made: tuple[str, dict[str, Any]], place: int, junk: bytes, mask: int, whole: bool
+) -> None:
     """Whatever a header with a right CRC says, the receiver gives a picture of its size or FormatError."""
-    codec = codec_of("ia", preset, rho=0.5, patch=4)
+    codec = codec_of("ia", made[0], rho=0.55, patch=4, **made[1])
     pixels = np.random.default_rng(1).integers(0, 256, (13, 18, 3), dtype=np.uint8)
     encoded = codec.encode(pixels)
     body = Header.from_bytes(encoded.header).body

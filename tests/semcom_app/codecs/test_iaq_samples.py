@@ -15,6 +15,7 @@ from semcom_app.codecs.iaq_samples import (
     extract_blocks,
     header_size,
     importance_of_blocks,
+    source_samples,
 )
 from semcom_app.patches import extract_patches, patch_grid
 from semcom_phy.errors import ConfigurationError
@@ -33,7 +34,7 @@ def test_as_many_blocks_as_the_header_has_places(height: int, width: int, side: 
     assert of_header[0] * of_header[1] == count
     back = assemble_pictures(blocks.astype(np.float32), height, width, side, colour)  # type: ignore[arg-type]
     assert back.shape == pictures.shape
-    if colour == "rgb":
+    if colour.startswith("rgb"):
         assert np.array_equal(back, pictures)
 
 
@@ -61,6 +62,30 @@ def test_places_and_colours_of_separate_blocks() -> None:
     assert np.abs(blocks[8, 6:] - red[0].clip(0, 255)).max() <= 1
 
 
+@pytest.mark.parametrize("colour", ["rgb-planes", "ycbcr444"])
+def test_places_and_colours_of_whole_planes(colour: str) -> None:
+    """A patch after another of the first plane, then of the second, then of the third."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
+    blocks = extract_blocks(pictures, 2, colour)  # type: ignore[arg-type]
+    planes = pictures.astype(float)
+    if colour == "ycbcr444":
+        r, g, b = np.moveaxis(planes, -1, 0)
+        luma = 0.299 * r + 0.587 * g + 0.114 * b
+        planes = np.stack([luma, 128 + (b - luma) / 1.772, 128 + (r - luma) / 1.402], axis=-1)
+    for k in range(3):
+        for i in range(6):
+            row, column = 2 * (i // 3), 2 * (i % 3)
+            expected = planes[:, row : row + 2, column : column + 2, k].reshape(2, 4)
+            assert np.abs(blocks[:, 6 * k + i] - expected).max() <= (1 if colour == "ycbcr444" else 0)
+
+
+def test_colours_survive_whole_chroma(astronaut: np.ndarray) -> None:
+    """What is lost is the rounding to bytes on both ways, 45 dB."""
+    blocks = extract_blocks(astronaut[None], 8, "ycbcr444")
+    (back,) = assemble_pictures(blocks.astype(np.float32), *astronaut.shape[:2], 8, "ycbcr444")
+    assert np.mean((back.astype(float) - astronaut) ** 2) < 2.1
+
+
 def test_smooth_pictures_come_back(astronaut: np.ndarray) -> None:
     y, x = np.mgrid[0:50, 0:70]
     smooth = np.stack([3 * x, 4 * y, 2 * x + y], axis=-1).clip(0, 255).astype(np.uint8)
@@ -79,9 +104,14 @@ def test_importance_and_bits() -> None:
     # Half of the samples are left: 8 bits each are 4 for each sample of the picture.
     assert bits_of_patches(bits, 4, "ycbcr420").tolist() == [4.0, 1.0]
     assert bits_of_patches(bits, 4, "rgb").tolist() == bits.tolist()
+    assert bits_of_patches(bits, 4, "rgb-planes").tolist() == [8.0, 2.0]
+    for colour in COLOURS:
+        samples = block_samples(4, colour)
+        assert source_samples(samples, colour) * blocks_per_patch(colour) == 3 * 16
 
 
 def test_odd_sides_cannot_be_halved() -> None:
-    check_side(3, "rgb")
+    for colour in ("rgb", "rgb-planes", "ycbcr444"):
+        check_side(3, colour)
     with pytest.raises(ConfigurationError, match="even side, not 3"):
         check_side(3, "ycbcr420")

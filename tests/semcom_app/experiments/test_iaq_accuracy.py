@@ -10,6 +10,7 @@ import pytest
 from semcom_app.classification import fuse, wilson_interval
 from semcom_app.codecs.iaq import Iaq
 from semcom_app.codecs.iaq_config import IAQ_PRESETS, make_iaq_config
+from semcom_app.codecs.iaq_samples import COLOURS
 from semcom_app.experiments.iaq_accuracy import (
     Task,
     Trial,
@@ -23,7 +24,6 @@ from semcom_app.experiments.iaq_accuracy import (
     pack_verdicts,
     paired_difference,
     run_costs,
-    run_range_gains,
     run_trials,
     settings_trials,
     transmit,
@@ -156,24 +156,10 @@ def test_settings_one_at_a_time() -> None:
     assert noisy["paper"] == make_iaq_config("ia", "paper", {"mu": 0.1})
     assert noisy["improved"] == make_iaq_config("ia", "improved", {"mu": 0.1})
     assert noisy["improved, rgb"] == replace(noisy["improved"], colour="rgb")
-    assert noisy["own ranges, ycbcr420"] == replace(noisy["own ranges"], colour="ycbcr420")
+    for colour in COLOURS[1:]:
+        assert noisy[f"own ranges, {colour}"] == replace(noisy["own ranges"], colour=colour)
     without = {trial.curve for trial in trials if not trial.flip_probability}
     assert set(noisy) - without == {"own ranges, soft", "improved, hard"}
-
-
-def test_gain_by_own_ranges(task: Task) -> None:
-    """Pictures within an eighth of the scale gain 18 dB with the same bits; where ranges are full there is no gain."""
-    importance = task.importance[:4]
-    narrow = np.random.default_rng(0).integers(100, 132, (4, 16, 16, 3)).astype(np.uint8)
-    narrow[:, ::SIDE, ::SIDE] = 100, 131, 100
-    (row,) = run_range_gains(replace(task, pictures=narrow, importance=importance), [2])
-    assert row["same"]["mean_db"] == pytest.approx(20 * np.log10(8), abs=1.0)
-    assert row["allocated"]["mean_db"] == pytest.approx(row["same"]["mean_db"], abs=0.5)
-    wide = narrow.copy()
-    wide[:, ::SIDE, ::SIDE] = 0, 255, 0
-    (row,) = run_range_gains(replace(task, pictures=wide, importance=importance), [2])
-    assert row["same"]["quartiles_db"] == [0.0, 0.0, 0.0]
-    assert row["pictures"] == 4
 
 
 @pytest.mark.slow
