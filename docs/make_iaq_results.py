@@ -372,13 +372,13 @@ def settings_table(results: dict[str, Any]) -> str:
 def ranges_table(results: dict[str, Any]) -> str:
     """Gain by ranges of the patches' own: mean (quartiles), dB."""
     titles = {
-        "same": "the same bits",
-        "allocated": "allocated by range",
-        "planes": "each colour of its own",
-        "counted": "everything counted",
-        "counted_planes": "the same, each colour",
+        "same": "payload: the same bits",
+        "allocated": "payload: allocated by range",
+        "planes": "payload: a range for each colour",
+        "counted": "all: one range",
+        "counted_planes": "all: a range for each colour",
     }
-    columns = ["pictures", "", *(f"{bits:g} bit{'s' * (bits > 1)} a sample" for bits in RANGE_BITS)]
+    columns = ["pictures", "equal bits", *(f"{bits:g} bit{'s' * (bits > 1)} a sample" for bits in RANGE_BITS)]
     lines = []
     for name, found in results["tasks"].items():
         for kind, title in titles.items():

@@ -16,10 +16,9 @@ from semcom_app.allocation import AllocationConfig, allocate, importance_weights
 from semcom_app.allocation.budget import compression_ratio, header_bits
 from semcom_app.codecs.iaq_config import make_iaq_config
 from semcom_app.codecs.iaq_quantizers import BudgetError, fit_quantizers
-from semcom_app.codecs.iaq_samples import CHANNELS, Colour, assemble_pictures, extract_blocks, importance_of_blocks
+from semcom_app.codecs.iaq_samples import CHANNELS, Colour, extract_blocks, importance_of_blocks
 from semcom_app.experiments.iaq_accuracy import Task
 from semcom_app.patch_quantization import WHITE, PatchQuantizer, patch_fill, patch_ranges
-from semcom_app.patches import extract_patches
 
 #: Ranges of the patches' own with zero-bit patches and a short header, nothing else beyond the paper.
 RANGES_ALONE = MappingProxyType(
@@ -53,19 +52,18 @@ class PatchedPicture:
         self.pixels, self.importance, self.side = pixels, importance, side
         self.patches, self.samples = importance.size, CHANNELS * side**2
         self._weights = importance_weights(self.importance)
-        self._wanted = extract_patches(self.pixels, self.side).astype(np.float64)
 
     def blocks(self, colour: Colour) -> NDArray[np.uint8]:
         """Its blocks, (n, K)."""
         return extract_blocks(self.pixels[None], self.side, colour)[0]
 
     def error(self, quantizer: PatchQuantizer, colour: Colour) -> float:
-        """Σ w_i · mean squared error of patch i."""
-        values = quantizer.dequantize(quantizer.quantize(self.blocks(colour)))
-        height, width, _ = self.pixels.shape
-        received = assemble_pictures(values[None], height, width, self.side, colour)[0]
-        errors = np.mean((extract_patches(received, self.side) - self._wanted) ** 2, axis=1)
-        return float(self._weights @ errors)
+        """Σ w_i · mean squared error of patch i, before values are rounded to pixels; colours are not converted."""
+        assert colour in ("rgb", "rgb-planes")
+        blocks = self.blocks(colour)
+        values = quantizer.dequantize(quantizer.quantize(blocks))
+        errors = np.mean((values - blocks.astype(np.float64)) ** 2, axis=1)
+        return float(self._weights @ errors.reshape(-1, self.patches).mean(axis=0))
 
 
 def range_gains(picture: PatchedPicture, bits: int) -> dict[str, float | None]:
