@@ -17,7 +17,7 @@ from semcom_phy.errors import ConfigurationError, FormatError, LinkError
 from semcom_phy.flowgraph.connection import READY_TIMEOUT_S, FlowgraphConnection, Launcher, waiting_notice
 from semcom_phy.links.accounting import Chain, chain_from_settings
 from semcom_phy.links.base import LINKS, Frame, LinkStats, ReceivedFrame, Reception
-from semcom_phy.links.frame_pdus import frame_to_pdu, received_from_pdu
+from semcom_phy.links.frame_pdus import ReceivedPdu, frame_to_pdu, received_from_pdu
 from semcom_phy.links.roles import Role, check_role
 from semcom_phy.zmq import LinkAddresses, Pdu
 from semcom_phy.zmq.waiting import Deadline, checked_timeout
@@ -94,13 +94,31 @@ class _Sent:
     frame: Frame
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What has become of a frame that went through a `chain`; `received` is None when nothing came back."""
+
+    chain: Chain
+    frame: Frame
+    received: ReceivedPdu | None
+
+    def accounted(self) -> ReceivedFrame:
+        """With all that is known of it."""
+        stats = self.chain.account(self.frame, self.received)
+        return ReceivedFrame.lost(stats) if self.received is None else replace(self.received.frame, stats=stats)
+
+
 @dataclass
 class _Transmission:
-    """The frames of one `send`: each of them is waiting, under way, or has an outcome (by its place)."""
+    """The frames of one `send`: each of them is waiting, under way, or has an outcome (by its place).
 
+    Outcomes are accounted for at the end: while frames are under way, the processor is the flowgraph's.
+    """
+
+    count: int
     waiting: deque[_Sent]
     under_way: dict[int, _Sent] = field(default_factory=dict)
-    outcomes: dict[int, ReceivedFrame] = field(default_factory=dict)
+    outcomes: dict[int, _Outcome] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -108,8 +126,10 @@ class _Transmission:
         return not self.waiting and not self.under_way
 
     def reception(self) -> Reception:
-        """The outcomes in order."""
-        return Reception(tuple(self.outcomes[place] for place in range(len(self.outcomes))))
+        """What has become of the frames, in order; one without an outcome was never handed over."""
+        unsent = ReceivedFrame.lost(LinkStats(frames_sent=1, frames_lost=1))  # it took no channel uses
+        outcomes = (self.outcomes.pop(place, None) for place in range(self.count))
+        return Reception(tuple(unsent if one is None else one.accounted() for one in outcomes))
 
 
 @LINKS.register("gnuradio")
@@ -188,7 +208,8 @@ class GnuRadioLink:
         chain = self._known_chain()
         for frame in frames:
             chain.check(frame)
-        sent = _Transmission(deque(_Sent(self._next + place, place, frame) for place, frame in enumerate(frames)))
+        waiting = deque(_Sent(self._next + place, place, frame) for place, frame in enumerate(frames))
+        sent = _Transmission(len(frames), waiting)
         # Before any is sent: should Ctrl-C end this, late answers must not meet other frames of the same numbers.
         self._next += len(frames)
         while not sent.finished:
@@ -252,8 +273,7 @@ class GnuRadioLink:
         if one is None:
             self._count(unexpected=1)
             return False
-        stats = self._known_chain().account(one.frame, answer)
-        sent.outcomes[one.place] = replace(answer.frame, stats=stats)
+        sent.outcomes[one.place] = _Outcome(self._known_chain(), one.frame, answer)
         return True
 
     def _after_silence(self, sent: _Transmission) -> None:
@@ -287,15 +307,13 @@ class GnuRadioLink:
         """Enter these frames as lost, and return the words for it."""
         text = _lost(list(sent.under_way))
         for one in sent.under_way.values():
-            sent.outcomes[one.place] = ReceivedFrame.lost(self._known_chain().account(one.frame, None))
+            sent.outcomes[one.place] = _Outcome(self._known_chain(), one.frame, None)
         sent.under_way.clear()
         return text
 
     def _lose_what_waits(self, sent: _Transmission) -> str:
         """The same for frames that were never handed over, and so took no channel uses."""
         text = _lost([one.number for one in sent.waiting])
-        for one in sent.waiting:
-            sent.outcomes[one.place] = ReceivedFrame.lost(LinkStats(frames_sent=1, frames_lost=1))
         sent.waiting.clear()
         return text
 
