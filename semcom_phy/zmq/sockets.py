@@ -151,6 +151,7 @@ class _PduSocket:
             self.close(linger_s=0)
             reason = (error.strerror or "unknown error").lower()
             raise LinkError(f"cannot use {address}: {reason}; give a free address of this machine") from error
+        self.attend_while_waiting()
         #: Where the other side connects to: `address` with the port or path that was chosen.
         self.address = self._socket.get_string(zmq.LAST_ENDPOINT) if bind else endpoint
 
@@ -174,6 +175,16 @@ class _PduSocket:
     def attend_while_waiting(self, *attendants: Attendant) -> None:
         """Look after `attendants` before each call and while it waits; what they raise ends the call."""
         self._attendants = attendants
+        self._pollers = {event: self._poller(event) for event in (zmq.POLLIN, zmq.POLLOUT)}
+
+    def _poller(self, event: zmq.PollEvent) -> zmq.Poller:
+        """For the socket, and for whatever else may happen meanwhile."""
+        poller = zmq.Poller()
+        poller.register(self._socket, event)
+        poller.register(self._monitor.socket, zmq.POLLIN)
+        for attendant in self._attendants:
+            poller.register(attendant.pollable, zmq.POLLIN)
+        return poller
 
     def _open_socket(self) -> zmq.Socket[Any]:
         if self.closed:
@@ -184,20 +195,16 @@ class _PduSocket:
         for attendant in self._attendants:
             attendant.attend()
 
-    def _wait(self, event: int, deadline: Deadline) -> bool:
-        """Wait for the socket to be ready, or for anything else to happen; False when the time is over."""
-        remaining_ms = deadline.remaining_ms
-        if not remaining_ms:
-            return False
-        poller = zmq.Poller()
-        poller.register(self._socket, event)
-        poller.register(self._monitor.socket, zmq.POLLIN)
+    def _wait(self, event: zmq.PollEvent, deadline: Deadline) -> bool:
+        """Wait for the socket to be ready, or for anything else to happen; whether the socket is."""
+        # Asking sockets what has happened costs more than to be told by the poll.
+        ready = dict(self._pollers[event].poll(min(deadline.remaining_ms, _LONGEST_POLL_MS)))
         for attendant in self._attendants:
-            poller.register(attendant.pollable, zmq.POLLIN)
-        poller.poll(min(remaining_ms, _LONGEST_POLL_MS))
-        self._look_after()
-        self._monitor.update()
-        return True
+            if attendant.pollable in ready:
+                attendant.attend()
+        if self._monitor.socket in ready:
+            self._monitor.update()
+        return self._socket in ready
 
 
 class PduSender(_PduSocket):
@@ -300,12 +307,11 @@ class PduSender(_PduSocket):
                 self._sent += 1
                 self._sent_bytes += len(message)
                 return True
-            if deadline is None:
+            if deadline is None or not deadline.remaining:
                 return False
             began = time.monotonic()
             try:
-                if not self._wait(zmq.POLLOUT, deadline):
-                    return False
+                self._wait(zmq.POLLOUT, deadline)
             finally:
                 self._blocked_s += time.monotonic() - began
 
@@ -382,11 +388,10 @@ class PduReceiver(_PduSocket):
         self._open_socket()
         self._look_after()
         while True:
-            pdu = self._next_message()
+            pdu = self._wait(zmq.POLLIN, deadline) and self._next_message()
             if isinstance(pdu, Pdu):
                 return pdu
-            # A flood of junk never makes the socket wait, so the deadline is looked at here too.
-            if not (deadline.remaining if pdu else self._wait(zmq.POLLIN, deadline)):
+            if not deadline.remaining:  # a flood of junk never makes the socket wait
                 raise LinkError(self._why_nothing(waited))
 
     def receive_nowait(self) -> Pdu | None:
