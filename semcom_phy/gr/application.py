@@ -10,12 +10,13 @@ import pmt
 from semcom_phy import __version__
 from semcom_phy.errors import LinkError, SemcomError
 from semcom_phy.gr.block_watch import BlockWatch
-from semcom_phy.gr.messages import message_from_pdu
+from semcom_phy.gr.messages import message_from_pdu, without_entry
 from semcom_phy.gr.metadata import SESSION
 from semcom_phy.gr.pdu_block import MessageBlock
-from semcom_phy.links.frame_pdus import frame_from_pdu, frame_number, lost_pdu, received_from_pdu
+from semcom_phy.links.frame_pdus import check_received, frame_from_pdu, frame_number, lost_pdu
 from semcom_phy.zmq import FlowgraphEnd, LinkAddresses, Pdu, PmtValue, encode
 from semcom_phy.zmq.addresses import checked_address
+from semcom_phy.zmq.sockets import SEQUENCE_KEY
 
 FRAMES = "frames"
 RECEIVED = "received"
@@ -64,7 +65,9 @@ class Application(MessageBlock):
 
     def start(self) -> bool:
         """Connect. GNU Radio calls it when the flowgraph starts."""
-        self._end = FlowgraphEnd(self._addresses, capabilities=self._capabilities, failure=self._watch.failure)
+        self._end = FlowgraphEnd(
+            self._addresses, capabilities=self._capabilities, failure=self._watch.failure, keep=True
+        )
         self._thread = threading.Thread(target=self._serve, args=(self._end,), name="application", daemon=True)
         self._thread.start()
         return True
@@ -81,7 +84,7 @@ class Application(MessageBlock):
 
     def handle_received(self, message: pmt.pmt_base) -> None:
         """Handle a message at ``received``."""
-        self.guarded(message, self._answer, self._hand_over)
+        self.guarded(message, self._answer, self._hand_over, keep=True)
 
     def _serve(self, end: FlowgraphEnd) -> None:
         try:
@@ -93,7 +96,8 @@ class Application(MessageBlock):
         """Pass on a frame that has come, in the thread of the link; return the answer to what is none."""
         try:
             frame_from_pdu(pdu)
-            self.message_port_pub(pmt.intern(FRAMES), message_from_pdu(pdu))
+            # The answer will have a number of its own, to be put in without looking for this one.
+            self.message_port_pub(pmt.intern(FRAMES), without_entry(message_from_pdu(pdu), SEQUENCE_KEY))
         except SemcomError as error:
             self.report(str(error))
             try:
@@ -103,7 +107,7 @@ class Application(MessageBlock):
         return []
 
     def _answer(self, pdu: Pdu) -> None:
-        received_from_pdu(pdu)
+        check_received(pdu)
         self._hand_over(pdu)
 
     def _hand_over(self, pdu: Pdu) -> None:

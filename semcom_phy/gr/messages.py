@@ -17,15 +17,20 @@ from semcom_phy.zmq import Pdu, PmtLimits, decode_pdu, encode_pdu
 LIMITS: Final = PmtLimits(message_bytes=2**31, vector_items=2**28)
 
 
-def pdu_from_message(message: pmt.pmt_base) -> Pdu:
-    """The PDU that a message is. Raises FormatError for every other message."""
+def pdu_from_message(message: pmt.pmt_base, *, keep: bool = False) -> Pdu:
+    """The PDU that a message is. Raises FormatError for every other message. `keep`: see `decode_pdu`."""
     try:
         serialized = pmt.serialize_str(message)
     except (RuntimeError, TypeError, ValueError) as error:  # a PMT without serialized form
         raise FormatError(f"a message that is no PDU ({error})") from None
-    return decode_pdu(serialized, LIMITS)
+    return decode_pdu(serialized, LIMITS, keep=keep)
 
 
 def message_from_pdu(pdu: Pdu) -> pmt.pmt_base:
     """The message that says the same. Raises ConfigurationError for a PDU beyond `LIMITS`."""
-    return pmt.deserialize_str(encode_pdu(pdu, LIMITS))
+    return pmt.deserialize_str(pdu.serialized or encode_pdu(pdu, LIMITS))
+
+
+def without_entry(message: pmt.pmt_base, key: str) -> pmt.pmt_base:
+    """The message of a PDU without one of the entries of its metadata."""
+    return pmt.cons(pmt.dict_delete(pmt.car(message), pmt.intern(key)), pmt.cdr(message))

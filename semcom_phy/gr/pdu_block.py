@@ -52,14 +52,16 @@ class MessageBlock(gr.basic_block):
         message: pmt.pmt_base,
         work: Callable[[Pdu], None],
         lose: Callable[[Pdu], None] = lambda pdu: None,
+        *,
+        keep: bool = False,
     ) -> None:
         """Give the PDU that a message is to `work`. Where that fails, give `lose` the PDU that says: frame lost.
 
-        `lose` is called only if the message says which frame it belongs to.
+        `lose` is called only if the message says which frame it belongs to. `keep`: see `decode_pdu`.
         """
         pdu = None
         try:
-            pdu = pdu_from_message(message)
+            pdu = pdu_from_message(message, keep=keep)
             work(pdu)
             self.handled += 1
         except SemcomError as error:

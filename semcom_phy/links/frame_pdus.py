@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
 import numpy as np
@@ -50,6 +50,7 @@ MAX_PDU_BITS: Final = 13_000_000
 _MAX_HARD_BITS: Final = 1 << 28
 _MAX_NUMBER: Final = (1 << 64) - 1
 _MAX_COUNT: Final = 1 << 32
+_EXPONENT: Final = 0x7F80_0000  # of a float32
 
 Bits = npt.NDArray[np.uint8]
 
@@ -110,25 +111,21 @@ def received_from_pdu(pdu: Pdu) -> ReceivedPdu:
     The counts of frames and blocks in the statistics follow from header and `block_ok`; those of channel uses and of
     errors are for whoever knows what was sent.
     """
-    number = frame_number(pdu)
-    hard = _hard(pdu)
-    measured = _measurements(pdu)
-    header = header_bytes(pdu)
-    if header is None:
-        if pdu.vector.size:
-            raise FormatError("the PDU of a lost frame has an empty vector; a received one needs its header")
+    parts = _received_parts(pdu)
+    number, measured = parts.number, parts.measured
+    hard = None if parts.hard is None else np.unpackbits(parts.hard, count=parts.hard_bits)
+    if parts.header is None:
         return ReceivedPdu(number, ReceivedFrame.lost(LinkStats(frames_lost=1, **measured)), hard)
-    llrs = llrs_of(pdu, MAX_PDU_BITS)
-    block_ok = pdu.metadata.get(BLOCK_OK)
-    if not _is_vector(block_ok, np.uint8, 1, llrs.size) or block_ok.max() > 1:
-        raise FormatError(
-            f"the PDU of a received frame needs {BLOCK_OK}, a u8vector of 0/1 for each of its code blocks"
-        )
-    verdicts = block_ok.astype(np.bool_)
+    header, llrs, verdicts = parts.header, pdu.vector.astype(np.float32, copy=False), parts.block_ok.astype(np.bool_)
     stats = LinkStats(
         frames_received=1, blocks=verdicts.size, blocks_failed=int(np.count_nonzero(~verdicts)), **measured
     )
     return ReceivedPdu(number, ReceivedFrame(header, hard_decisions(llrs), llrs, verdicts, stats), hard)
+
+
+def check_received(pdu: Pdu) -> None:
+    """Raise FormatError unless a PDU is that of a received frame; takes less time than to make the frame of it."""
+    _received_parts(pdu)
 
 
 def lost_pdu(number: int, metadata: Mapping[str, PmtValue] | None = None) -> Pdu:
@@ -182,25 +179,68 @@ def bits_of(pdu: Pdu, most: int) -> Bits:
 def llrs_of(pdu: Pdu, most: int) -> npt.NDArray[np.float32]:
     """The vector of a PDU as LLRs: f32vector (n,), finite, n from 1 to `most`. Raises FormatError for other vectors."""
     vector = pdu.vector
-    if not _is_vector(vector, np.float32, 1, most) or not np.isfinite(vector).all():
+    if not _is_vector(vector, np.float32, 1, most) or not _all_finite(vector):
         raise FormatError(f"the PDU needs an f32vector of 1 to {most} finite LLRs")
     return vector
 
 
 def _is_vector(value: object, dtype: npt.DTypeLike, fewest: int, most: int) -> TypeGuard[npt.NDArray[Any]]:
-    return isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == 1 and fewest <= value.size <= most
+    return (
+        isinstance(value, np.ndarray)
+        and value.dtype.newbyteorder("=") == dtype
+        and value.ndim == 1
+        and fewest <= value.size <= most
+    )
 
 
-def _hard(pdu: Pdu) -> Bits | None:
+def _all_finite(values: npt.NDArray[np.float32]) -> bool:
+    """Whether no value (n,) is infinite or NaN, in whatever byte order."""
+    if values.dtype.isnative:
+        return bool(np.isfinite(values).all())
+    # Infinity and NaN have all bits of the exponent; to turn them all round would take three times as long.
+    exponent = np.uint32(_EXPONENT).byteswap()
+    return not ((values.view(np.uint32) & exponent) == exponent).any()
+
+
+@dataclass(frozen=True)
+class _ReceivedParts:
+    """What the PDU of a received frame holds besides its vector, checked; `header` None: the frame is lost."""
+
+    number: int
+    hard: Bits | None
+    hard_bits: int
+    measured: dict[str, Any]
+    header: bytes | None = None
+    block_ok: Bits = field(default_factory=lambda: np.empty(0, np.uint8))
+
+
+def _received_parts(pdu: Pdu) -> _ReceivedParts:
+    known = (frame_number(pdu), *_hard(pdu), _measurements(pdu))
+    header = header_bytes(pdu)
+    if header is None:
+        if pdu.vector.size:
+            raise FormatError("the PDU of a lost frame has an empty vector; a received one needs its header")
+        return _ReceivedParts(*known)
+    llrs = llrs_of(pdu, MAX_PDU_BITS)
+    block_ok = pdu.metadata.get(BLOCK_OK)
+    if not _is_vector(block_ok, np.uint8, 1, llrs.size) or block_ok.max() > 1:
+        raise FormatError(
+            f"the PDU of a received frame needs {BLOCK_OK}, a u8vector of 0/1 for each of its code blocks"
+        )
+    return _ReceivedParts(*known, header, block_ok)
+
+
+def _hard(pdu: Pdu) -> tuple[Bits | None, int]:
+    """The packed hard decisions, and how many they are."""
     packed = pdu.metadata.get(HARD)
     if packed is None:
-        return None
+        return None, 0
     count = pdu.metadata.get(HARD_BITS)
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _MAX_HARD_BITS:
         raise FormatError(f"the PDU of a received frame needs {HARD_BITS!r}, how many decisions there are")
     if not _is_vector(packed, np.uint8, 0, _MAX_HARD_BITS) or packed.size != -(-count // 8):
         raise FormatError(f"{HARD!r} is a u8vector of ⌈{HARD_BITS}/8⌉ bytes")
-    return np.unpackbits(packed, count=count)
+    return packed, count
 
 
 def _measurements(pdu: Pdu) -> dict[str, Any]:

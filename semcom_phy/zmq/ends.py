@@ -163,7 +163,8 @@ class FlowgraphEnd:
     the one that says hello. `capabilities` go with the welcome. `failure`: asked with every ping, in the thread of
     `serve`; a text, of 1024 bytes at most, tells the application that the flowgraph has failed, and why. The pongs
     count the data: ``received``, ``sent``, ``lost``, ``malformed``, ``foreign``, ``waiting`` to be sent, and
-    ``discarded``: what waited when another session began.
+    ``discarded``: what waited when another session began. `keep`: PDUs of data that come keep their messages, see
+    `decode_pdu`; those that are sent need not be serialized anew where they still have theirs.
 
     Raises ConfigurationError for wrong arguments.
     """
@@ -177,6 +178,7 @@ class FlowgraphEnd:
         failure: Callable[[], str | None] = lambda: None,
         options: SocketOptions = DEFAULT_OPTIONS,
         lease_s: float = LEASE_S,
+        keep: bool = False,
     ) -> None:
         # Until a session begins, one that nobody has: nothing is taken from a stranger.
         first = new_session() if session is None else checked_session(session)
@@ -187,7 +189,7 @@ class FlowgraphEnd:
         self._stopped = False
         with ExitStack() as opened:
             self._receiver = opened.enter_context(
-                PduReceiver(addresses.data_to_flowgraph, bind=False, session=first, options=options)
+                PduReceiver(addresses.data_to_flowgraph, bind=False, session=first, options=options, keep=keep)
             )
             self._sender = opened.enter_context(
                 PduSender(addresses.data_from_flowgraph, bind=False, session=first, options=options)

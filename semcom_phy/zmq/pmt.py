@@ -161,16 +161,19 @@ def encode(value: PmtValue, limits: PmtLimits = DEFAULT_LIMITS) -> bytes:
     return b"".join(writer.parts)
 
 
-def decode(message: bytes | bytearray | memoryview, limits: PmtLimits = DEFAULT_LIMITS) -> PmtValue:
+def decode(
+    message: bytes | bytearray | memoryview, limits: PmtLimits = DEFAULT_LIMITS, *, views: bool = False
+) -> PmtValue:
     """Read one serialized PMT that fills `message`; arrays are new, writable and in the machine's byte order.
 
-    Integers come back as int, those that were sent as uint64 as `UInt64`. Raises FormatError for everything that
-    GNU Radio would not have written or that exceeds the limits.
+    `views`: arrays are what lies in the message, big-endian, for whoever only looks at it. Integers come back as int,
+    those that were sent as uint64 as `UInt64`. Raises FormatError for everything that GNU Radio would not have written
+    or that exceeds the limits.
     """
     view = memoryview(message)
     if view.nbytes > limits.message_bytes:
         raise FormatError(f"a PMT message of {view.nbytes} bytes; {limits.message_bytes} are allowed")
-    reader = _Reader(view.cast("B"), limits)
+    reader = _Reader(view.cast("B"), limits, views)
     value = reader.read(1)
     if reader.position != len(reader.view):
         raise FormatError(f"{len(reader.view) - reader.position} bytes follow the end of the PMT message")
@@ -295,8 +298,9 @@ def _encoded_integer(value: int) -> bytes:
 class _Reader:
     """Reads one message from its beginning; `position` is the next byte."""
 
-    def __init__(self, view: memoryview, limits: PmtLimits) -> None:
+    def __init__(self, view: memoryview, limits: PmtLimits, views: bool) -> None:
         self.view = view
+        self._views = views
         self.position = 0
         self._limits = limits
         self._values = 0
@@ -416,4 +420,5 @@ class _Reader:
         self._take(padding)
         dtype = _ELEMENTS[number]
         content = self._take(count * dtype.itemsize)
-        return np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))
+        items = np.frombuffer(content, dtype)
+        return items if self._views else items.astype(dtype.newbyteorder("="))

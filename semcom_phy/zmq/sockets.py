@@ -20,8 +20,8 @@ import zmq
 from semcom_phy.errors import ConfigurationError, FormatError, LinkError
 from semcom_phy.zmq.addresses import check_ipc_free, checked_address
 from semcom_phy.zmq.monitor import PeerMonitor
-from semcom_phy.zmq.pdu import Pdu, decode_pdu, encode_pdu
-from semcom_phy.zmq.pmt import DEFAULT_LIMITS, PmtLimits, UInt64
+from semcom_phy.zmq.pdu import Pdu, decode_pdu, encode_pdu, with_entries
+from semcom_phy.zmq.pmt import DEFAULT_LIMITS, PmtLimits, PmtValue, UInt64
 from semcom_phy.zmq.sequence import SequenceCounter
 from semcom_phy.zmq.waiting import Attendant, Deadline, checked_timeout
 
@@ -292,8 +292,7 @@ class PduSender(_PduSocket):
         socket = self._open_socket()
         self._look_after()
         number = self._next
-        stamped = {**pdu.metadata, SESSION_KEY: self.session, SEQUENCE_KEY: UInt64(number)}
-        message = encode_pdu(Pdu(stamped, pdu.vector), self.options.limits)
+        message = self._stamped(pdu, number)
         while True:
             self.attend()
             # Counted before it is sent: should Ctrl-C come during the sending, the next PDU must not have the same
@@ -315,6 +314,18 @@ class PduSender(_PduSocket):
             finally:
                 self._blocked_s += time.monotonic() - began
 
+    def _stamped(self, pdu: Pdu, number: int) -> bytes:
+        """The message: `pdu` with session and number in its metadata."""
+        limits = self.options.limits
+        stamp: dict[str, PmtValue] = {SESSION_KEY: self.session, SEQUENCE_KEY: UInt64(number)}
+        if pdu.metadata.get(SESSION_KEY) == self.session:
+            del stamp[SESSION_KEY]
+        if pdu.serialized is not None and not stamp.keys() & pdu.metadata.keys():
+            message = with_entries(pdu.serialized, stamp)
+            if len(message) <= limits.message_bytes:
+                return message
+        return encode_pdu(Pdu({**pdu.metadata, **stamp}, pdu.vector), limits)
+
     def _why_blocked(self) -> str:
         if not self._monitor.peers:
             return f"nobody reads from {self.address}: no peer is connected; start the flowgraph or check its address"
@@ -329,15 +340,22 @@ class PduReceiver(_PduSocket):
 
     `address`, `bind`: as for `PduSender`. With a `session`, PDUs of other sessions, and PDUs without one, are
     counted and not delivered; numbers are checked. Without, everything that is a PDU is delivered, and nothing is
-    said about loss. What is no PDU is counted and survived.
+    said about loss. What is no PDU is counted and survived. `keep`: see `decode_pdu`.
 
     Raises ConfigurationError for a wrong address or session, LinkError if the address is taken.
     """
 
     def __init__(
-        self, address: str, *, bind: bool, session: str | None = None, options: SocketOptions = DEFAULT_OPTIONS
+        self,
+        address: str,
+        *,
+        bind: bool,
+        session: str | None = None,
+        options: SocketOptions = DEFAULT_OPTIONS,
+        keep: bool = False,
     ) -> None:
         self.session = checked_session(session) if session is not None else None
+        self._keep = keep
         self._sequence = SequenceCounter()
         self._received = 0
         self._received_bytes = 0
@@ -418,7 +436,7 @@ class PduReceiver(_PduSocket):
             self._malformed += 1
             return True
         try:
-            pdu = decode_pdu(message, self.options.limits)
+            pdu = decode_pdu(message, self.options.limits, keep=self._keep)
             accepted = self._accept(pdu)
         except FormatError:
             self._malformed += 1
