@@ -60,7 +60,7 @@ class Feeder(MessageBlock):
         self.guarded(message, self._take)
 
     def _take(self, pdu: Pdu) -> None:
-        received_from_pdu(pdu)  # the Application block does it, too
+        received_from_pdu(pdu)  # whoever wants the frame has to; the application does it at its end
         if self._waiting:
             self.publish(FRAMES, self._waiting.pop())
         self._missing -= 1

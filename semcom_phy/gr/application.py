@@ -29,7 +29,7 @@ class Application(MessageBlock):
 
     It connects to the four addresses, which the application has bound or will bind, and takes part in the session of
     whoever says hello. A thread of its own does the ZeroMQ work and answers the application's watchdog, whatever the
-    other blocks are doing. Frames and answers are checked before they go on; what is neither is counted and, if it
+    other blocks are doing. Frames and answers are checked and go on as they are; what is neither is counted and, if it
     says which frame it was, reported as lost. Answers to frames of an earlier session are dropped. When any block of
     the flowgraph has died, the application is told so with the next answer to its watchdog.
 

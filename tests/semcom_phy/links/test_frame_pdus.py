@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -16,6 +16,7 @@ from semcom_phy.links.frame_pdus import (
     MAX_PDU_BITS,
     MEASUREMENTS,
     ReceivedPdu,
+    check_received,
     frame_from_pdu,
     frame_to_pdu,
     lost_pdu,
@@ -84,6 +85,37 @@ def test_received_frames_go_round(number: int, frame: ReceivedFrame, hard: np.nd
     else:
         assert back.hard is not None
         np.testing.assert_array_equal(back.hard, hard)
+
+
+@given(number=numbers, frame=received_frames(), hard=st.none() | hnp.arrays(np.uint8, 17, elements=st.integers(0, 1)))
+def test_what_a_message_keeps_reads_the_same(number: int, frame: ReceivedFrame, hard: np.ndarray | None) -> None:
+    """Big-endian arrays that must not be written, as `decode_pdu` gives them when it keeps the message."""
+    pdu = received_to_pdu(ReceivedPdu(number, frame, hard))
+    kept = decode_pdu(encode_pdu(pdu), keep=True)
+    check_received(kept)
+    one, other = received_from_pdu(kept), received_from_pdu(pdu)
+    assert one.number == other.number
+    assert one.frame.payload_llrs.dtype == np.float32
+    assert one.frame.payload_llrs.dtype.isnative
+    for name in ("payload_llrs", "payload_bits", "block_ok"):
+        np.testing.assert_array_equal(getattr(one.frame, name), getattr(other.frame, name))
+    assert (one.frame.header, one.frame.stats) == (other.frame.header, other.frame.stats)
+    np.testing.assert_array_equal(one.hard, other.hard)
+
+
+@given(hnp.arrays(np.uint32, st.integers(1, 40)))
+@example(np.array([0x7F7FFFFF, 0xFF7FFFFF, 0x00800000, 1, 0x80000000], np.uint32))  # the largest and the smallest
+@example(np.array([0, 0x7F800000], np.uint32))
+@example(np.array([0, 0xFF800001], np.uint32))
+def test_values_that_are_no_numbers_in_either_byte_order(patterns: np.ndarray) -> None:
+    values = patterns.view(np.float32)
+    pdu = changed(ANSWER, {"vector": values, "block_ok": np.ones(1, np.uint8)})
+    for one in (pdu, decode_pdu(encode_pdu(pdu), keep=True)):
+        if np.isfinite(values).all():
+            check_received(one)
+        else:
+            with pytest.raises(FormatError, match="finite"):
+                check_received(one)
 
 
 def test_a_lost_frame_keeps_what_was_measured() -> None:
@@ -161,8 +193,11 @@ def test_what_is_no_frame(changes: dict[str, Any]) -> None:
 )
 def test_what_is_no_received_frame(changes: dict[str, Any]) -> None:
     assert received_from_pdu(ANSWER).number == 7
-    with pytest.raises(FormatError):
-        received_from_pdu(changed(ANSWER, changes))
+    wrong = changed(ANSWER, changes)
+    for look in (received_from_pdu, check_received):
+        for pdu in (wrong, decode_pdu(encode_pdu(wrong), keep=True)):
+            with pytest.raises(FormatError):
+                look(pdu)
 
 
 def test_more_than_fits_is_refused() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semcom_phy.errors import ConfigurationError, FormatError
-from semcom_phy.zmq.pdu import Pdu, decode_pdu, encode_pdu
+from semcom_phy.zmq.pdu import Pdu, decode_pdu, encode_pdu, with_entries
 from semcom_phy.zmq.pmt import Pair, encode
 
 
@@ -23,6 +23,32 @@ def test_round_trip(metadata: dict[str, Any], dtype: str, size: int) -> None:
     assert back == pdu
     assert back.vector.dtype == np.dtype(dtype)
     assert dict(back.metadata) == metadata
+
+
+@pytest.mark.parametrize("metadata", [{}, {"snr_db": -1.5, "inner": {"a": [1, None]}}])
+@pytest.mark.parametrize("dtype", ["u1", "f4", "c8"])
+def test_what_is_kept_is_what_lay_in_the_message(metadata: dict[str, Any], dtype: str) -> None:
+    pdu = Pdu(metadata, np.arange(7).astype(dtype))
+    wire = encode_pdu(pdu)
+    kept = decode_pdu(bytearray(wire), keep=True)
+    assert kept.serialized == wire
+    assert kept == pdu == decode_pdu(wire)
+    assert decode_pdu(wire).serialized is None
+    assert kept.vector.dtype == np.dtype(dtype).newbyteorder(">")
+    assert not kept.vector.flags.writeable
+
+
+@given(
+    st.dictionaries(st.text("abc", max_size=3), st.integers(-(2**63), 2**63 - 1) | st.text(max_size=9), max_size=4),
+    st.dictionaries(st.text("xyz", max_size=3), st.integers(-(2**63), 2**63 - 1) | st.text(max_size=9), max_size=3),
+)
+def test_entries_are_put_into_what_is_serialized(metadata: dict[str, Any], entries: dict[str, Any]) -> None:
+    entries = {key: value for key, value in entries.items() if key not in metadata}
+    vector = np.arange(5.0, dtype=np.float32)
+    wire = with_entries(encode_pdu(Pdu(metadata, vector)), entries)
+    assert decode_pdu(wire) == Pdu({**metadata, **entries}, vector)
+    # The newest entry stands in front, as GNU Radio itself would put it.
+    assert wire == encode_pdu(Pdu({**metadata, **entries}, vector))
 
 
 def test_equality_is_that_of_types_and_bits() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from semcom_phy.errors import FormatError
 from semcom_phy.zmq.pmt import Pair, PmtLimits, UInt64, Vector, decode, encode
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -111,6 +112,25 @@ def random_value(rng: np.random.Generator, depth: int) -> Any:
         case 11:
             return Vector(tuple(random_value(rng, depth - 1) for _ in range(rng.integers(0, 4))))
     return [random_value(rng, depth - 1) for _ in range(rng.integers(0, 4))]
+
+
+def test_gnu_radio_reads_whatever_is_accepted(spawn: Spawn, gnuradio_python: str) -> None:
+    """Messages that are passed on as they came: damaged ones too, where they still mean something."""
+    rng = np.random.default_rng(21)
+    wires = []
+    while len(wires) < 2000:
+        wire = bytearray(encode(Pair({"a": random_value(rng, 3), "seq": UInt64(7)}, items("float32", 9))))
+        for place in rng.integers(0, len(wire), rng.integers(1, 5)):
+            wire[place] = rng.integers(0, 256)
+        try:
+            decode(bytes(wire))
+        except FormatError:
+            continue
+        wires.append(bytes(wire))
+    process = spawn("pmt_reference.py", "round-trip", python=gnuradio_python)
+    output, _ = process.communicate("".join(f"{wire.hex()}\n" for wire in wires), timeout=60)
+    # What it writes again is what we would write: the same values were read.
+    assert [bytes.fromhex(line) for line in output.splitlines()] == [encode(decode(wire)) for wire in wires]
 
 
 def test_gnu_radio_reads_and_writes_the_same_bytes(spawn: Spawn, gnuradio_python: str) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 import zmq
 
 from semcom_phy.errors import ConfigurationError, LinkError
-from semcom_phy.zmq.pdu import Pdu, encode_pdu
+from semcom_phy.zmq.pdu import Pdu, decode_pdu, encode_pdu
 from semcom_phy.zmq.pmt import PmtLimits, UInt64
 from semcom_phy.zmq.sockets import PduReceiver, PduSender, SocketOptions
 from semcom_phy.zmq.waiting import Deadline, WakeSignal
@@ -477,6 +478,40 @@ def test_arguments_are_checked() -> None:
 def test_remote_addresses_when_told() -> None:
     with PduReceiver("tcp://0.0.0.0:*", bind=True, options=SocketOptions(allow_remote=True)) as receiver:
         assert receiver.address.startswith("tcp://0.0.0.0:")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"a": 1}, {"session": "s"}, {"session": "old", "seq": 77}, {"seq": 5}])
+def test_a_pdu_that_is_passed_on_is_stamped_anew(receiver: PduReceiver, metadata: dict[str, Any]) -> None:
+    """As it is, but for session and number: whoever had it before may have left theirs."""
+    pdu = Pdu(metadata, np.array([1.5, -2.0], np.float32))
+    kept = decode_pdu(encode_pdu(pdu), keep=True)
+    with PduSender(receiver.address, bind=False, session="s") as sender:
+        for number, one in enumerate((kept, pdu, kept)):
+            sender.send(one)
+            arrived = receiver.receive()
+            assert arrived == Pdu({**metadata, "session": "s", "seq": UInt64(number)}, pdu.vector)
+            assert arrived.vector.dtype.isnative
+    assert receiver.stats.lost == receiver.stats.foreign == receiver.stats.malformed == 0
+
+
+def test_a_receiver_that_keeps_messages() -> None:
+    with (
+        PduReceiver(ANY, bind=True, session="s", options=QUICK, keep=True) as keeper,
+        PduSender(keeper.address, bind=False, session="s") as sender,
+    ):
+        sender.send(Pdu({"a": 1}, np.ones(3, np.float32)))
+        arrived = keeper.receive()
+        assert arrived.serialized is not None
+        assert decode_pdu(arrived.serialized) == arrived
+
+
+def test_passing_on_keeps_to_the_limits(receiver: PduReceiver) -> None:
+    kept = decode_pdu(encode_pdu(Pdu({}, np.zeros(200, np.uint8))), keep=True)
+    tight = replace(QUICK, limits=PmtLimits(message_bytes=220))
+    with PduSender(receiver.address, bind=False, session="s", options=tight) as sender:
+        with pytest.raises(ConfigurationError, match="220 bytes"):
+            sender.send(kept)
+        assert sender.send(Pdu({})) == 0
 
 
 def test_what_cannot_be_sent_uses_no_number(receiver: PduReceiver) -> None:
