@@ -19,6 +19,12 @@ from gnuradio import gr
 from PyQt5 import Qt
 
 
+def tell(name: str, value: object) -> None:
+    """One line in one piece: two threads do it, and `print` would write the words one by one."""
+    sys.stdout.write(f"{name} {value}\n")
+    sys.stdout.flush()
+
+
 class Levels(gr.basic_block):
     """Tells the level of each burst that a burst receiver reports."""
 
@@ -30,7 +36,7 @@ class Levels(gr.basic_block):
     def handle(self, message: pmt.pmt_base) -> None:
         level = pmt.dict_ref(pmt.car(message), pmt.intern("level_dbfs"), pmt.PMT_NIL)
         if pmt.is_real(level):
-            print("level", pmt.to_double(level), flush=True)
+            tell("level", pmt.to_double(level))
 
 
 def main(program: str, options: list[str]) -> None:
@@ -62,11 +68,11 @@ def main(program: str, options: list[str]) -> None:
                 self.close()
                 return
             if line == "tables\n":
-                print("tables", json.dumps(self.tables()), flush=True)
+                tell("tables", json.dumps(self.tables()))
                 return
             name, value = line.split()
             getattr(self, f"_{name}_win").findChild(Qt.QDoubleSpinBox).setValue(float(value))
-            print(name, getattr(self, f"get_{name}")(), flush=True)
+            tell(name, getattr(self, f"get_{name}")())
 
         def tables(self) -> list[tuple[str, str]]:
             layouts = [box.layout() for box in self.findChildren(Qt.QGroupBox)]
